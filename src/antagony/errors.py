@@ -1,0 +1,86 @@
+"""What can go wrong, as a tree. Every message says what, where, and what to do.
+
+    AntagonyError
+    ├── CaseError            a file of a case folder is wrong
+    │   ├── ParameterError   a row of a parameters.tsv
+    │   ├── CompositionError parts that do not join, or model text that does not parse
+    │   ├── ClaimError       a claim
+    │   └── StudyError       a study, an arm, an endpoint or a design
+    ├── UnitError            a quantity whose unit is unknown or of the wrong dimension
+    ├── RegimenError         a dose, a route, a regimen text or a dosing record
+    ├── KernelError          the numerical core
+    │   ├── CompilerError    no C compiler, or one that refuses the generated text
+    │   └── UnsupportedError a construct that the kernel does not cover, by name
+    ├── SimulationError      a run that cannot start, or subjects that failed where none may
+    └── ReportError          an output that cannot be written
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AntagonyError(Exception):
+    """Root of all errors that a user can cause or mend."""
+
+
+class CaseError(AntagonyError):
+    """A file of a case folder is wrong; the message names file, line or key."""
+
+
+class ParameterError(CaseError):
+    """A parameter row that cannot be read or contradicts itself."""
+
+
+class CompositionError(CaseError):
+    """Parts that do not join into one model, or model text that does not parse."""
+
+
+class ClaimError(CaseError):
+    """A claim that cannot be evaluated."""
+
+
+class StudyError(CaseError):
+    """A study, arm, endpoint or design that cannot be read."""
+
+
+class UnitError(AntagonyError):
+    """A quantity whose unit is unknown or has the wrong dimension."""
+
+
+class RegimenError(AntagonyError):
+    """A dose, route, regimen text or dosing record that cannot be given."""
+
+
+class KernelError(AntagonyError):
+    """The numerical core cannot do what was asked."""
+
+
+class CompilerError(KernelError):
+    """No C compiler was found, or it refused the generated text."""
+
+
+class UnsupportedError(KernelError):
+    """A model construct that the kernel does not cover; the message names it."""
+
+
+class SimulationError(AntagonyError):
+    """A run that cannot start, or subjects that failed where none may."""
+
+
+class ReportError(AntagonyError):
+    """An output that cannot be written; nothing half-written is left behind."""
+
+
+def near_miss(word: str, known: Iterable[str]) -> str:
+    """Sentence that offers the nearest known word, or lists the first few.
+
+    >>> near_miss("mtorc", ["mtorc1", "score"])
+    '; did you mean "mtorc1"?'
+    """
+    known = sorted(known)
+    if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
+        return f'; did you mean "{close[0]}"?'
+    shown = ", ".join(known[:12])
+    return f"; known: {shown}{', ...' if len(known) > 12 else ''}" if known else ""

@@ -1,0 +1,303 @@
+/* The stepper. Each lane carries one subject with its own time, step size, doses and outputs; a lane that ends takes
+   the next subject. Stops (doses, switches of time-dependent conditions) are hit exactly and never stepped across. */
+
+enum { DONE = 0, TOO_MANY_STEPS = 1, STEP_TOO_SMALL = 2, NOT_A_NUMBER = 3 };
+enum { ADD = 0, SET_INPUT = 1, RESET = 2 };
+#define IDLE (-1)
+#define NX (NS + NI) /* what an output needs: states and inputs */
+
+typedef struct {
+  long subjects, parameter_stride, initial_stride, events, times, time_stride, outputs, max_steps;
+  double start, end, rtol, first_step, max_step;
+  const double *parameters, *initial, *event_time, *event_value, *time, *atol;
+  const int *event_action, *event_target, *which;
+  double *out, *last, *fail_time;
+  int *status; /* (subject, 3): status, steps, rejected */
+} Task;
+
+typedef struct {
+  long subject, event, output, steps, rejected;
+  double now, stop, step, stops[NSTOP + 1];
+  int rejected_last, fresh, nan_run, hits;
+} Lane;
+
+/* Everything one call works on; the lanes' shared vectors are kept together. */
+typedef struct {
+  V y[NS], y_new[NS], q[NQ + 1], u[STAGES][NS], y_start[NS], input_start[NI + 1];
+  Lane lane[W];
+  double *rows; /* (lane, time, NX): states and inputs at output times, until the lane's subject is done */
+  long next;
+} Work;
+
+static double next_stop(const Task *task, const Lane *lane) {
+  double stop = task->end;
+  if (lane->event < task->events) {
+    const double t = task->event_time[lane->subject * task->events + lane->event];
+    if (t < stop) stop = t;
+  }
+  for (int i = 0; i < NSTOP; i++)
+    if (lane->stops[i] > lane->now && lane->stops[i] < stop) stop = lane->stops[i];
+  return stop;
+}
+
+static double output_time(const Task *task, const Lane *lane) {
+  return task->time[lane->subject * task->time_stride + lane->output];
+}
+
+static void keep_row(const Task *task, Work *w, int l) {
+  Lane *lane = &w->lane[l];
+  double *row = w->rows + ((long)l * task->times + lane->output) * NX;
+  for (int k = 0; k < NS; k++) row[k] = LANE(w->y[k], l);
+  for (int k = 0; k < NI; k++) row[NS + k] = LANE(w->q[k], l);
+  lane->output++;
+}
+
+/* At a stop: first the events in their written order, then the outputs due, so a value shown is after the dose. */
+static void arrive(const Task *task, Work *w, int l) {
+  Lane *lane = &w->lane[l];
+  for (; lane->event < task->events; lane->event++) {
+    const long e = lane->subject * task->events + lane->event;
+    if (!(task->event_time[e] <= lane->now)) break;
+    const int target = task->event_target[e];
+    switch (task->event_action[e]) {
+      case ADD: LANE(w->y[target], l) += task->event_value[e]; break;
+      case SET_INPUT: LANE(w->q[target], l) = task->event_value[e]; break;
+      case RESET:
+        for (int k = 0; k < NS; k++) LANE(w->y[k], l) = LANE(w->y_start[k], l);
+        for (int k = 0; k < NI; k++) LANE(w->q[k], l) = LANE(w->input_start[k], l);
+        break;
+    }
+  }
+  while (lane->output < task->times && output_time(task, lane) <= lane->now) keep_row(task, w, l);
+  lane->stop = next_stop(task, lane);
+  lane->fresh = 1;
+}
+
+static void take_subject(const Task *task, Work *w, int l) {
+  Lane *lane = &w->lane[l];
+  memset(lane, 0, sizeof *lane);
+  lane->subject = w->next < task->subjects ? w->next++ : IDLE;
+  if (lane->subject == IDLE) return;
+  const double *p = task->parameters + lane->subject * task->parameter_stride;
+  V q[NQ + 1], y[NS];
+  prepare(p, K(task->start), q, y, lane->stops);
+  for (int k = 0; k < NQ; k++) LANE(w->q[k], l) = LANE(q[k], 0);
+  for (int k = 0; k < NI; k++) LANE(w->input_start[k], l) = LANE(q[k], 0);
+  for (int k = 0; k < NS; k++) {
+    LANE(w->y_start[k], l) = LANE(y[k], 0);
+    LANE(w->y[k], l) = task->initial ? task->initial[lane->subject * task->initial_stride + k] : LANE(y[k], 0);
+  }
+  lane->now = task->start;
+  arrive(task, w, l);
+}
+
+/* Outputs of one finished subject: W times side by side. Times that a failed subject never reached become NaN. */
+static void show_subject(const Task *task, const Work *w, int l) {
+  const Lane *lane = &w->lane[l];
+  double *out = task->out + lane->subject * task->times * task->outputs;
+  V q[NQ + 1], o[NO + 1], y[NS], t = K(0);
+  for (int k = 0; k < NQ; k++) q[k] = K(LANE(w->q[k], l));
+  for (long first = 0; first < lane->output; first += W) {
+    for (int j = 0; j < W; j++) {
+      const long i = first + j < lane->output ? first + j : lane->output - 1;
+      const double *row = w->rows + ((long)l * task->times + i) * NX;
+      for (int k = 0; k < NS; k++) LANE(y[k], j) = row[k];
+      for (int k = 0; k < NI; k++) LANE(q[k], j) = row[NS + k];
+      LANE(t, j) = task->time[lane->subject * task->time_stride + i];
+    }
+    observe(t, y, q, o);
+    for (int j = 0; j < W && first + j < lane->output; j++)
+      for (long c = 0; c < task->outputs; c++)
+        out[(first + j) * task->outputs + c] = LANE(o[task->which[c]], j);
+  }
+  for (long i = lane->output; i < task->times; i++)
+    for (long c = 0; c < task->outputs; c++) out[i * task->outputs + c] = NAN;
+}
+
+static void finish(const Task *task, Work *w, int l, int status) {
+  Lane *lane = &w->lane[l];
+  show_subject(task, w, l);
+  int *s = task->status + lane->subject * 3;
+  s[0] = status, s[1] = (int)lane->steps, s[2] = (int)lane->rejected;
+  task->fail_time[lane->subject] = status == DONE ? NAN : lane->now;
+  if (task->last)
+    for (int k = 0; k < NS; k++)
+      task->last[lane->subject * NS + k] = status == DONE ? LANE(w->y[k], l) : NAN;
+  lane->subject = IDLE;
+}
+
+/* A lane without a subject repeats a neighbour's numbers: any values will do, as long as they are ordinary ones. */
+static void rest_lane(Work *w, int l) {
+  int busy = -1;
+  for (int j = 0; j < W; j++)
+    if (w->lane[j].subject != IDLE) busy = j;
+  if (busy < 0) return;
+  for (int k = 0; k < NS; k++) LANE(w->y[k], l) = LANE(w->y[k], busy);
+  for (int k = 0; k < NQ; k++) LANE(w->q[k], l) = LANE(w->q[k], busy);
+  w->lane[l].now = w->lane[busy].now;
+  w->lane[l].step = w->lane[busy].step > 0 ? w->lane[busy].step : 1e-6;
+}
+
+/* Mean square of v against the tolerances at y and z. */
+INLINE V scaled_square(const Task *task, const V *v, const V *y, const V *z) {
+  V sum = K(0);
+  for (int k = 0; k < NS; k++) {
+    const V scale = K(task->atol[k]) + K(task->rtol) * vmax(vabs(y[k]), vabs(z[k]));
+    const V part = v[k] / scale;
+    sum += part * part;
+  }
+  return sum * K(1.0 / NS);
+}
+
+/* First step after a stop, from the slope there: an Euler step over h may err by about h |f|, so choose h for which a
+   method of order 5 would leave a tenth of the tolerance if the solution bent on that same scale. */
+static void first_steps(const Task *task, Work *w) {
+  V f[NS], t = K(0), middle;
+  for (int l = 0; l < W; l++) LANE(t, l) = w->lane[l].now;
+  middle = t;
+  for (int l = 0; l < W; l++) {
+    const double gap = w->lane[l].subject == IDLE ? 0 : w->lane[l].stop - w->lane[l].now;
+    LANE(middle, l) = w->lane[l].now + 1e-6 * gap;
+  }
+  rates(t, middle, w->y, w->q, f);
+  const V slope = scaled_square(task, f, w->y, w->y), size = scaled_square(task, w->y, w->y, w->y);
+  for (int l = 0; l < W; l++) {
+    Lane *lane = &w->lane[l];
+    if (!lane->fresh) continue;
+    lane->fresh = 0;
+    const double d1 = __builtin_sqrt(LANE(slope, l)), d0 = __builtin_sqrt(LANE(size, l));
+    double h = task->first_step > 0 ? task->first_step : FIRST_STEP(d0, d1);
+    if (!(h > 0)) h = 1e-6;
+    lane->step = h < task->max_step ? h : task->max_step;
+  }
+}
+
+/* Step over h for all lanes: 8 stages on one Jacobian, one factorisation. */
+INLINE void step(V t, V h, V middle, Work *w) {
+  V *y = w->y, *z = w->y_new, *q = w->q;
+  V(*u)[NS] = w->u;
+  V lu[NLU];
+  const V ih = K(1) / h;
+#if USES_TIME
+  V ft[NS];
+#else
+  V *ft = 0;
+#endif
+  rates_and_factor(t, middle, y, q, ih * K(1.0 / GAMMA), u[0], ft, lu);
+  TIME_SHARE(0)
+  solve(lu, u[0]);
+  STAGE_TEXT
+  for (int k = 0; k < NS; k++) z[k] += u[STAGES - 1][k];
+}
+
+INLINE void keep_dense_rows(const Task *task, Work *w, const V ht, const int *accepted) {
+  int any = 0, due[W];
+  for (int l = 0; l < W; l++) {
+    const Lane *lane = &w->lane[l];
+    due[l] = accepted[l] && lane->output < task->times &&
+             output_time(task, lane) < (lane->hits ? lane->stop : lane->now + LANE(ht, l));
+    any |= due[l];
+  }
+  if (!any) return;
+  V dense[3][NS];
+  for (int k = 0; k < NS; k++) { DENSE_TEXT }
+  for (int l = 0; l < W; l++) {
+    Lane *lane = &w->lane[l];
+    while (due[l]) {
+      const double s = (output_time(task, lane) - lane->now) / LANE(ht, l), r = 1 - s;
+      double *row = w->rows + ((long)l * task->times + lane->output) * NX;
+      for (int k = 0; k < NS; k++) {
+        const double poly = LANE(dense[0][k], l) + s * (LANE(dense[1][k], l) + s * LANE(dense[2][k], l));
+        row[k] = r * LANE(w->y[k], l) + s * (LANE(w->y_new[k], l) + r * poly);
+      }
+      for (int k = 0; k < NI; k++) row[NS + k] = LANE(w->q[k], l);
+      lane->output++;
+      due[l] = lane->output < task->times &&
+               output_time(task, lane) < (lane->hits ? lane->stop : lane->now + LANE(ht, l));
+    }
+  }
+}
+
+/* Move a lane on, or shorten its step; ends the subject when it is done or lost. */
+static void settle(const Task *task, Work *w, int l, double h, double proposed, int accepted, int is_nan) {
+  Lane *lane = &w->lane[l];
+  lane->steps++;
+  if (accepted) {
+    if (lane->rejected_last && proposed > h) proposed = h;
+    lane->rejected_last = lane->nan_run = 0;
+    if (lane->hits) {
+      const double unclipped = lane->step; /* a step cut short by the stop says little about the next one */
+      lane->now = lane->stop;
+      lane->step = proposed > unclipped ? proposed : unclipped;
+      const int ends = lane->now >= task->end;
+      arrive(task, w, l);
+      if (ends) { finish(task, w, l, DONE); return; }
+    } else {
+      lane->now += h;
+      lane->step = proposed;
+    }
+  } else {
+    lane->rejected++, lane->rejected_last = 1;
+    lane->nan_run = is_nan ? lane->nan_run + 1 : 0;
+    lane->step = is_nan ? 0.2 * h : proposed;
+  }
+  if (lane->step > task->max_step) lane->step = task->max_step;
+  if (lane->nan_run > 30) finish(task, w, l, NOT_A_NUMBER);
+  else if (lane->step < 1e-14 * (fabs(lane->now) + 1e-3)) finish(task, w, l, STEP_TOO_SMALL);
+  else if (lane->steps >= task->max_steps) finish(task, w, l, TOO_MANY_STEPS);
+}
+
+__attribute__((visibility("default"))) int run_task(const Task *task) {
+  Work *w = 0;
+  if (posix_memalign((void **)&w, 64, sizeof *w)) return 1;
+  memset(w, 0, sizeof *w);
+  w->rows = malloc(sizeof(double) * W * NX * (size_t)(task->times ? task->times : 1));
+  if (!w->rows) { free(w); return 1; }
+  for (int l = 0; l < W; l++) w->lane[l].subject = IDLE;
+  for (;;) {
+    int busy = 0, fresh = 0;
+    for (int l = 0; l < W; l++) {
+      /* a run without length ends where it starts */
+      while (w->lane[l].subject == IDLE && w->next < task->subjects) {
+        take_subject(task, w, l);
+        if (w->lane[l].now >= task->end) finish(task, w, l, DONE);
+      }
+      busy += w->lane[l].subject != IDLE;
+    }
+    if (!busy) break;
+    V t = K(0), h = K(1);
+    for (int l = 0; l < W; l++) {
+      if (w->lane[l].subject == IDLE) rest_lane(w, l);
+      fresh |= w->lane[l].fresh;
+    }
+    if (fresh) first_steps(task, w);
+    for (int l = 0; l < W; l++) {
+      Lane *lane = &w->lane[l];
+      LANE(t, l) = lane->now;
+      LANE(h, l) = lane->step;
+      lane->hits = 0;
+      if (lane->subject == IDLE) continue;
+      const double left = lane->stop - lane->now;
+      if (lane->step >= left * (1 - 1e-9)) LANE(h, l) = left, lane->hits = 1;
+      else if (lane->step > 0.55 * left) LANE(h, l) = 0.5 * left; /* no sliver before the stop */
+    }
+    step(t, h, t + K(0.5) * h, w);
+    const V error = scaled_square(task, w->u[STAGES - 1], w->y, w->y_new);
+    const M ok = (M)(error <= K(1));
+    V factor = K(0.9) * vexp(K(-0.5 / ORDER) * vlogabs(vmax(error, K(1e-20))));
+    factor = vmin(vmax(factor, K(0.2)), K(8));
+    const V proposed = h * factor;
+    int accepted[W];
+    for (int l = 0; l < W; l++) accepted[l] = FLAG(ok, l) && w->lane[l].subject != IDLE;
+    keep_dense_rows(task, w, h, accepted);
+    for (int k = 0; k < NS; k++) w->y[k] = vselect(ok, w->y_new[k], w->y[k]);
+    for (int l = 0; l < W; l++) {
+      if (w->lane[l].subject == IDLE) continue;
+      const double e = LANE(error, l);
+      settle(task, w, l, LANE(h, l), LANE(proposed, l), accepted[l], !(e < INFINITY));
+    }
+  }
+  free(w->rows);
+  free(w);
+  return 0;
+}
