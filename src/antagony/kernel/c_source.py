@@ -75,6 +75,7 @@ _LANE_BY_LANE = {
     sp.acosh: "vacosh",
     sp.atanh: "vatanh",
     symbolic.Factorial: "vfactorial",
+    symbolic.Digamma: "vdigamma",
 }
 _CALLS = {
     sp.exp: "vexp",
@@ -102,10 +103,10 @@ class _Printer:
     def __call__(self, e: sp.Expr) -> str:
         if e.is_Symbol:
             return self.names[e]
-        if e.is_number:
+        if e.is_number and not e.has(symbolic._Opaque):
             return self._constant(e)
         if e.is_Add:
-            return f"({' + '.join(self(a) for a in e.args)})"
+            return self._sum(e)
         if e.is_Mul:
             return self._product(e)
         if e.is_Pow:
@@ -129,17 +130,21 @@ class _Printer:
         return f"(M)({self(e)} != K(0))"
 
     def _constant(self, e: sp.Expr) -> str:
-        value = complex(e.evalf(20)) if not e.has(symbolic._Opaque) else None
-        if value is None:
-            return self._call(e) if not isinstance(e, symbolic._Truth) else f"vtruth({self.mask(e)})"
-        if value.imag:
-            return 'K(__builtin_nan(""))'
+        value = complex(e.evalf(20))
         number = value.real
-        if number != number:
+        if value.imag or number != number:
             return 'K(__builtin_nan(""))'
         if number in (float("inf"), float("-inf")):
             return f"K({'-' if number < 0 else ''}__builtin_inf())"
         return f"K({number!r})"
+
+    def _sum(self, e: sp.Expr) -> str:
+        """Terms with a minus sign are subtracted, which compilers fuse with the product."""
+        plus = [a for a in e.args if not _is_negated(a)]
+        minus = [-a for a in e.args if _is_negated(a)]
+        if not plus:
+            return f"(-{self._sum(sp.Add(*minus))})" if len(minus) > 1 else f"(-{self(minus[0])})"
+        return f"({' + '.join(map(self, plus))}{''.join(f' - {self(a)}' for a in minus)})"
 
     def _product(self, e: sp.Expr) -> str:
         above, below = [], []
@@ -149,7 +154,7 @@ class _Printer:
             else:
                 above.append(a)
         if above and above[0] is sp.S.NegativeOne and len(above) > 1:
-            text = "-" + "*".join(self(a) for a in above[1:])
+            return f"(-{self(-e)})"
         else:
             text = "*".join(self(a) for a in above) or "K(1.0)"
         return f"({text})" if not below else f"(({text})/({'*'.join(self(a) for a in below)}))"
@@ -174,6 +179,10 @@ class _Printer:
                 raise UnsupportedError(f"a portable kernel has no {e.func.__name__} of its own")
             return f"{name}({self(e.args[0])})"
         raise UnsupportedError(f"the kernel has no C form for {e.func.__name__}")
+
+
+def _is_negated(e: sp.Expr) -> bool:
+    return e.is_Mul and e.args[0].is_number and bool(e.args[0].is_negative)
 
 
 # --- writing -------------------------------------------------------------------------------------------------------------
@@ -423,7 +432,7 @@ class _Writer:
     def _rates_text(self, rules: dict[str, sp.Expr], rates: list[sp.Expr]) -> str:
         lines, texts = self._body([(symbol(n), e) for n, e in rules.items()], rates, "a")
         stores = [f"  f[{i}] = {text};" for i, text in enumerate(texts)]
-        head = "INLINE void rates(V t, V middle, const V *restrict y, const V *restrict q, V *restrict f) {"
+        head = "static void rates(V t, V middle, const V *restrict y, const V *restrict q, V *restrict f) {"
         return "\n".join([head, "  (void)t, (void)middle, (void)q;", *lines, *stores, "}"])
 
     def _factor_text(
@@ -446,7 +455,7 @@ class _Writer:
         factor, solve = _factorise(size, entries)
         self._factor_size = factor.count("lu[")
         head = (
-            "INLINE void rates_and_factor(V t, V middle, const V *restrict y, const V *restrict q, V ihg,\n"
+            "static void rates_and_factor(V t, V middle, const V *restrict y, const V *restrict q, V ihg,\n"
             "                             V *restrict f, V *restrict ft, V *restrict lu) {"
         )
         voids = "  (void)t, (void)middle, (void)q, (void)ft;"
@@ -605,7 +614,7 @@ def _factorise(size: int, entries: dict[tuple[int, int], str]) -> tuple[str, str
 
 
 def _solve_text(size: int, order: list[int], place: dict[int, int], slot: dict[tuple[int, int], int]) -> str:
-    lines = ["INLINE void solve(const V *restrict lu, V *restrict b) {"]
+    lines = ["static void solve(const V *restrict lu, V *restrict b) {"]
     lines += [f"  V b{i} = b[{i}];" for i in range(size)]
     for k in order:
         lines += [f"  b{i} -= lu[{slot[i, k]}]*b{k};" for i in order[place[k] + 1 :] if (i, k) in slot]
@@ -641,7 +650,6 @@ def _stage_macros(uses_time: bool) -> str:
             "#define STAGE_TEXT " + " \\\n  ".join(lines),
             f"#define TIME_SHARE(i) {first}",
             "#define DENSE_TEXT " + " \\\n  ".join(dense),
-            "#define FIRST_STEP(d0, d1) ((d1) > 1e-12 ? 0.01 * ((d0) > 1e-6 ? (d0) : 1e-6) / (d1) : 1e-3)",
         ]
     )
 

@@ -146,29 +146,30 @@ INLINE V scaled_square(const Task *task, const V *v, const V *y, const V *z) {
     const V part = v[k] / scale;
     sum += part * part;
   }
-  return sum * K(1.0 / NS);
+  return sum * K(1.0 / (NS ? NS : 1));
 }
 
-/* First step after a stop, from the slope there: an Euler step over h may err by about h |f|, so choose h for which a
-   method of order 5 would leave a tenth of the tolerance if the solution bent on that same scale. */
+/* First step after a stop, in lanes whose `fresh` is set, from the slope d1 and the size d0 in units of the tolerance:
+   a hundredth of the time in which the state would change by its own size, or, where the state is near zero, the step
+   that a method of this order may take if every derivative is as large as the first (hairer_1993, II.4). */
 static void first_steps(const Task *task, Work *w) {
-  V f[NS], t = K(0), middle;
-  for (int l = 0; l < W; l++) LANE(t, l) = w->lane[l].now;
-  middle = t;
+  V f[NS], t = K(0), middle = K(0);
   for (int l = 0; l < W; l++) {
-    const double gap = w->lane[l].subject == IDLE ? 0 : w->lane[l].stop - w->lane[l].now;
-    LANE(middle, l) = w->lane[l].now + 1e-6 * gap;
+    const Lane *lane = &w->lane[l];
+    LANE(t, l) = lane->now;
+    LANE(middle, l) = lane->now + (lane->subject == IDLE ? 0 : 1e-6 * (lane->stop - lane->now));
   }
   rates(t, middle, w->y, w->q, f);
-  const V slope = scaled_square(task, f, w->y, w->y), size = scaled_square(task, w->y, w->y, w->y);
+  const V d1 = scaled_square(task, f, w->y, w->y), d0 = scaled_square(task, w->y, w->y, w->y);
+  const V by_size = K(0.01) * vsqrt(d0 / d1), by_order = vexp(K(0.5 / ORDER) * (vlogabs(K(1e-4)) - vlogabs(d1)));
+  const V h = vmax(by_size, by_order);
   for (int l = 0; l < W; l++) {
     Lane *lane = &w->lane[l];
     if (!lane->fresh) continue;
     lane->fresh = 0;
-    const double d1 = __builtin_sqrt(LANE(slope, l)), d0 = __builtin_sqrt(LANE(size, l));
-    double h = task->first_step > 0 ? task->first_step : FIRST_STEP(d0, d1);
-    if (!(h > 0)) h = 1e-6;
-    lane->step = h < task->max_step ? h : task->max_step;
+    double first = task->first_step > 0 ? task->first_step : LANE(h, l);
+    if (!(first < lane->stop - lane->now)) first = lane->stop - lane->now; /* also where h is not a number */
+    lane->step = first < task->max_step ? first : task->max_step;
   }
 }
 

@@ -136,13 +136,16 @@ class LogAbsolute(_Opaque):
         return sp.diff(a, symbol) / a
 
 
+class Digamma(_Flat):
+    """Logarithmic derivative of the gamma function; only ever part of a Jacobian."""
+
+
 class Factorial(_Opaque):
     """Factorial through the gamma function."""
 
     def _eval_derivative(self, symbol: sp.Symbol) -> sp.Expr:
-        if symbol in self.args[0].free_symbols:
-            raise UnsupportedError("factorial of a quantity that changes: the kernel has no derivative of it")
-        return sp.S.Zero
+        (a,) = self.args
+        return self * Digamma(a + 1) * sp.diff(a, symbol)
 
 
 # --- the system ----------------------------------------------------------------------------------------------------
@@ -259,12 +262,8 @@ class _Reader:
             compartment = self.model.getCompartment(item.getCompartment())
             flat = compartment.isSetSpatialDimensions() and compartment.getSpatialDimensionsAsDouble() == 0
             size = sp.S.One if item.getHasOnlySubstanceUnits() or flat else volume
-            if name in self.rules or name in self.rate_rules:
-                if name not in self.initial:
-                    self._start(item, name, sp.S.One if size == 1 else volume, amount=False)
-                continue
-            if size == 1:
-                self._start(item, name, sp.S.One, amount=True)
+            if name in self.rules or name in self.rate_rules or size == 1:
+                self._start(item, name, volume, amount=size == 1)
                 continue
             amount = amount_of(name)
             if name in self.initial:
@@ -279,18 +278,17 @@ class _Reader:
             return
         as_amount, as_concentration = item.isSetInitialAmount(), item.isSetInitialConcentration()
         if as_concentration and amount:
-            size = volume if volume != 1 else symbol(item.getCompartment())
-            source = f"{item.getId()} concentration"
-            self.values[source] = item.getInitialConcentration()
-            self.initial[name] = symbol(source) * size
-        elif as_amount and not amount and volume != 1:
-            source = f"{item.getId()} start"
-            self.values[source] = item.getInitialAmount()
-            self.initial[name] = symbol(source) / volume
+            self._computed_start(name, f"{item.getId()} concentration", item.getInitialConcentration(), volume)
+        elif as_amount and not amount:
+            self._computed_start(name, f"{item.getId()} start", item.getInitialAmount(), 1 / volume)
         elif as_amount or as_concentration:
             self.values[name] = item.getInitialAmount() if as_amount else item.getInitialConcentration()
         else:
             self.values[name] = math.nan
+
+    def _computed_start(self, name: str, source: str, value: float, factor: sp.Expr) -> None:
+        self.values[source] = value
+        self.initial[name] = symbol(source) * factor
 
     def _reactions(self) -> None:
         changes: dict[str, sp.Expr] = {}

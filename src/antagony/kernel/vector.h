@@ -31,9 +31,10 @@ INLINE V vfloor(V x) { V r; for (int l = 0; l < W; l++) LANE(r, l) = floor(LANE(
 INLINE V vceil(V x) { return -vfloor(-x); }
 INLINE V vsqrt(V x) { V r; for (int l = 0; l < W; l++) LANE(r, l) = __builtin_sqrt(LANE(x, l)); return r; }
 
-/* exp: 2^n * e^r with |r| <= ln2/2; the Taylor sum to r^13 leaves 2e-16. */
+/* exp: 2^n e^r with |r| <= ln2/2; the Taylor sum to r^13 leaves 2e-16. The factor 2^n is built from its bits:
+   n = -1023 makes it 0 and n = 1024 infinity, so both ends of the range come by themselves, and NaN stays NaN. */
 INLINE V vexp(V x) {
-  const V big = K(6755399441055744.0), c = vmax(vmin(x, K(709.0)), K(-708.0));
+  const V big = K(6755399441055744.0), c = vmax(vmin(x, K(709.9)), K(-709.4));
   const V t = c * K(1.4426950408889634) + big;
   const M n = (M)t - (M)big;
   const V k = t - big;
@@ -53,16 +54,13 @@ INLINE V vexp(V x) {
   p = p * r + K(0.5);
   p = p * r + K(1.0);
   p = p * r + K(1.0);
-  p = (V)((M)p + (n << 52));
-  p = vselect((M)(x > K(709.0)), K(__builtin_inf()), p);
-  p = vselect((M)(x < K(-708.0)), K(0), p);
-  return vselect((M)(x == x), p, x);
+  return p * (V)((n + 1023) << 52);
 }
 
 /* log|x|: mantissa in [0.707, 1.414], 2 atanh(s) by its series; 0 gives -1e300, so that 0^b follows from exp. */
 INLINE V vlogabs(V x) {
-  const V a = vabs(x), tiny = K(2.2250738585072014e-308);
-  const M ix = (M)vmax(a, tiny);
+  const V a = vabs(x);
+  const M ix = (M)a;
   const M e = (ix - 0x3fe6a09e667f3bcdLL) >> 52;
   const V m = (V)(ix - (e << 52));
   const V k = __builtin_convertvector(e, V);
@@ -78,7 +76,7 @@ INLINE V vlogabs(V x) {
   p = p * z + K(2.0 / 3);
   p = p * z + K(2);
   V r = k * K(6.93147180369123816490e-01) + (s * p + k * K(1.90821492927058770002e-10));
-  r = vselect((M)(a < tiny), K(-1e300), r);
+  r = vselect((M)(a < K(2.2250738585072014e-308)), K(-1e300), r);
   return vselect((M)(a < K(__builtin_inf())), r, a);
 }
 
@@ -110,4 +108,12 @@ BY_LANE(vasin, asin(a)) BY_LANE(vacos, acos(a)) BY_LANE(vatan, atan(a))
 BY_LANE(vsinh, sinh(a)) BY_LANE(vcosh, cosh(a)) BY_LANE(vtanh, tanh(a))
 BY_LANE(vasinh, asinh(a)) BY_LANE(vacosh, acosh(a)) BY_LANE(vatanh, atanh(a))
 BY_LANE(vfactorial, tgamma(a + 1))
+
+static double digamma(double x) { /* upwards by recurrence, then its asymptotic series */
+  double sum = 0;
+  for (; x < 8; x += 1) sum -= 1 / x;
+  const double z = 1 / (x * x);
+  return sum + log(x) - 0.5 / x - z * (1.0 / 12 - z * (1.0 / 120 - z * (1.0 / 252 - z / 240)));
+}
+BY_LANE(vdigamma, digamma(a))
 #endif
