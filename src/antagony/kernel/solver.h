@@ -243,8 +243,8 @@ static void settle(const Task *task, Work *w, int l, double h, double proposed, 
     lane->step = is_nan ? 0.2 * h : proposed;
   }
   if (lane->step > task->max_step) lane->step = task->max_step;
-  if (lane->nan_run > 30) finish(task, w, l, NOT_A_NUMBER);
-  else if (lane->step < 1e-14 * (fabs(lane->now) + 1e-3)) finish(task, w, l, STEP_TOO_SMALL);
+  if (lane->step < 1e-14 * (fabs(lane->now) + 1e-3))
+    finish(task, w, l, lane->nan_run ? NOT_A_NUMBER : STEP_TOO_SMALL);
   else if (lane->steps >= task->max_steps) finish(task, w, l, TOO_MANY_STEPS);
 }
 

@@ -1,0 +1,237 @@
+"""Parts, drugs and a wiring -> one Antimony model -> SBML. No submodules: with units they disconnect in silence.
+
+libAntimony accepts a symbol that is defined twice or never. So every text is loaded alone first; what it *gives* (a rule,
+a reaction, a value) and what it *needs* (the rest) comes from the parsed result, and two givers or none are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from .drug import Drug
+from .errors import CompositionError, near_miss
+from .parameters import Parameter
+
+# The one pattern that scans model text: the left-hand side of a statement, `x :=`, `x' =` or `x =`.
+LEFT_HAND_SIDE = re.compile(r"(?:^|;)\s*([A-Za-z_]\w*)\s*(:=|'\s*=|=)", re.MULTILINE)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of model text and the file it came from (or who wrote it)."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """What one text defines and what it leaves to others."""
+
+    gives: frozenset[str]
+    needs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """One model: its Antimony text, the SBML made of it, the parameters it needs, units of its states."""
+
+    antimony: str
+    sbml: str
+    needed: tuple[str, ...]
+    symbols: frozenset[str]
+    state_units: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Receptor:
+    """A receptor whose loads are summed over the drugs present, and the roles it tells apart."""
+
+    name: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A sum over the drugs present that shared parts need: its symbol and unit."""
+
+    symbol: str
+    unit: str
+    meaning: str = ""
+
+
+def join(name: str, prelude: str, texts: Sequence[Text], parameters: Mapping[str, Parameter]) -> Joined:
+    """Join texts and the parameter values they need into one model.
+
+    Raises CompositionError for text that does not parse (file and line), a symbol with two givers or none, a symbol
+    defined twice in one text, and a unit that the prelude does not define.
+    """
+    found = {text.label: symbols_of(prelude, text) for text in texts}
+    givers = _givers(found)
+    needed = []
+    for label, symbols in found.items():
+        for symbol in sorted(symbols.needs - givers.keys()):
+            if symbol not in parameters:
+                known = [*givers, *parameters]
+                raise CompositionError(f'{label} needs "{symbol}", which nothing gives{near_miss(symbol, known)}')
+            needed.append(symbol)
+    needed = sorted(dict.fromkeys(needed))
+    for symbol in givers.keys() & parameters.keys():
+        raise CompositionError(
+            f'"{symbol}" has a row in {parameters[symbol].file} and is given by {givers[symbol]} as well; keep one'
+        )
+    values = "\n".join(f"{p} = {parameters[p].nominal!r}; {p} has {parameters[p].unit};" for p in needed)
+    whole = [Text("prelude", prelude), *texts, Text("parameter values", values)]
+    antimony, sbml = _load(name, whole)
+    return Joined(antimony, sbml, tuple(needed), frozenset(givers), _state_units(sbml))
+
+
+@lru_cache(maxsize=256)
+def symbols_of(prelude: str, text: Text) -> Symbols:
+    """What a text gives and needs, by loading it alone; raises CompositionError with file and line."""
+    _, sbml = _load("part", [Text("prelude", prelude), text])
+    gives, needs = _definitions(sbml)
+    _refuse_duplicates(text)
+    return Symbols(frozenset(gives), frozenset(needs))
+
+
+def _givers(found: Mapping[str, Symbols]) -> dict[str, str]:
+    givers: dict[str, str] = {}
+    for label, symbols in found.items():
+        for symbol in sorted(symbols.gives):
+            if symbol in givers:
+                raise CompositionError(f'"{symbol}" is given twice: by {givers[symbol]} and by {label}')
+            givers[symbol] = label
+    return givers
+
+
+def _refuse_duplicates(text: Text) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    bare = _COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text.text)
+    for match in LEFT_HAND_SIDE.finditer(bare):
+        key = (match.group(1), match.group(2).replace(" ", ""))
+        line = bare.count("\n", 0, match.start(1)) + 1
+        if key in seen:
+            raise CompositionError(
+                f'{text.label}, line {line}: "{key[0]}" is defined again (first on line {seen[key]}); the last would win'
+            )
+        seen[key] = line
+        if (key[0], ":=" if key[1] != ":=" else "'=") in seen:
+            raise CompositionError(f'{text.label}, line {line}: "{key[0]}" has an assignment rule and another definition')
+
+
+def _load(name: str, texts: Sequence[Text]) -> tuple[str, str]:
+    """Antimony and SBML text of the joined pieces; errors are mapped back to piece and line."""
+    import antimony
+
+    lines, origin = [f"model {name}"], [("model header", 1)]
+    for text in texts:
+        pieces = text.text.splitlines()
+        lines += pieces
+        origin += [(text.label, n + 1) for n in range(len(pieces))]
+    joined = "\n".join([*lines, "end", ""])
+    antimony.clearPreviousLoads()
+    if antimony.loadAntimonyString(joined) < 0:
+        raise CompositionError(_located(antimony.getLastError(), origin))
+    sbml = antimony.getSBMLString(name)
+    antimony.clearPreviousLoads()
+    _refuse_empty_units(sbml, texts)
+    return joined, sbml
+
+
+def _located(message: str, origin: Sequence[tuple[str, int]]) -> str:
+    """libAntimony's message with the line of the joined text turned into file and line."""
+    match = re.search(r"line (\d+)", message)
+    reason = message.split(":", 1)[-1].strip() if match else message.strip()
+    if not match or not 0 < int(match.group(1)) <= len(origin):
+        return f"the joined model text does not parse: {reason}"
+    label, line = origin[int(match.group(1)) - 1]
+    return f"{label}, line {line}: {reason}"
+
+
+def _refuse_empty_units(sbml: str, texts: Iterable[Text]) -> None:
+    """An unknown unit becomes an empty definition with a success code; name it instead."""
+    for unit in _items(_model(sbml).getListOfUnitDefinitions()):
+        if unit.getNumUnits() == 0:
+            name = unit.getId()
+            where = next((t.label for t in texts if re.search(rf"\bhas\s+{re.escape(name)}\b", t.text)), "the model")
+            raise CompositionError(f'{where} uses the unit "{name}", which the prelude does not define')
+
+
+def _definitions(sbml: str) -> tuple[set[str], set[str]]:
+    model = _model(sbml)
+    ruled = {rule.getVariable() for rule in _items(model.getListOfRules())}
+    ruled |= {item.getSymbol() for item in _items(model.getListOfInitialAssignments())}
+    gives, needs = set(ruled), set()
+    for item in _items(model.getListOfParameters()):
+        if item.getId() not in ruled:
+            (gives if item.isSetValue() else needs).add(item.getId())
+    for container in (model.getListOfSpecies(), model.getListOfCompartments(), model.getListOfReactions()):
+        gives |= {item.getId() for item in _items(container) if item.getId() != "default_compartment"}
+    return gives, needs
+
+
+def _state_units(sbml: str) -> dict[str, str]:
+    """State -> unit id, for states that are parameters with a rate rule or species in reactions."""
+    model = _model(sbml)
+    rated = [rule.getVariable() for rule in _items(model.getListOfRules()) if rule.isRate()]
+    units = {}
+    for name in rated:
+        item = model.getParameter(name)
+        units[name] = item.getUnits() if item is not None else ""
+    return units
+
+
+def check_units(sbml: str) -> list[str]:
+    """Every issue of libSBML's full consistency check, units included; an empty list means a sound model."""
+    import libsbml
+
+    document = libsbml.readSBMLFromString(sbml)
+    document.setConsistencyChecks(libsbml.LIBSBML_CAT_MODELING_PRACTICE, False)
+    document.checkConsistency()
+    log = document.getErrorLog()
+    return [" ".join(log.getError(i).getMessage().split()) for i in range(log.getNumErrors())]
+
+
+def sums_text(receptors: Sequence[Receptor], sums: Sequence[Sum], drugs: Sequence[Drug]) -> Text:
+    """Receptor loads and exposures, summed over the drugs present; zero where there are none.
+
+        <r>_load = sum of ratios, <r>_drive = sum of ratio x efficacy, <r>_<role> = sum of the ratios in that role
+    """
+    lines = []
+    for receptor in receptors:
+        loads = [load for drug in drugs for load in drug.loads if load.receptor == receptor.name]
+        entries = {
+            "load": [f"({load.ratio})" for load in loads],
+            "drive": [f"({load.ratio})*({load.efficacy})" for load in loads if not load.efficacy.startswith("0 ")],
+            **{role: [f"({load.ratio})" for load in loads if load.role == role] for role in receptor.roles},
+        }
+        lines += [_sum_line(f"{receptor.name}_{key}", terms, "dimensionless") for key, terms in entries.items()]
+    for total in sums:
+        terms = [f"({e.value})" for drug in drugs for e in drug.exposures if e.symbol == total.symbol]
+        lines.append(_sum_line(total.symbol, terms, total.unit))
+    return Text("sums over the drugs present", "\n".join(lines))
+
+
+def _sum_line(symbol: str, terms: Sequence[str], unit: str) -> str:
+    return f"{symbol} := {' + '.join(terms) or f'0 {unit}'}; {symbol} has {unit};"
+
+
+def _model(sbml: str) -> Any:  # noqa: ANN401 - libSBML's classes carry no types
+    import libsbml
+
+    document = libsbml.readSBMLFromString(sbml)
+    _ALIVE[:] = [*_ALIVE[-3:], document]  # a model dies with its document
+    return document.getModel()
+
+
+_ALIVE: list[Any] = []
+
+
+def _items(container: Any) -> list[Any]:  # noqa: ANN401
+    return [container.get(i) for i in range(container.size())]

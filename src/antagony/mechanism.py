@@ -1,0 +1,100 @@
+"""A mechanism: one rival's equations, ready to run, and the folder's record of what is the rival's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .drug import Drug
+from .parameters import Parameter, Prior
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One signed arrow of a mechanism's causal graph, between output symbols; `sign` +1 raises, -1 lowers."""
+
+    source: str
+    target: str
+    sign: int
+    parameter: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A named alternative inside a mechanism: other values or priors of some parameters, or another wiring text."""
+
+    axis: str
+    name: str
+    title: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    wiring: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A readout: a symbol of the model with its title and unit."""
+
+    symbol: str
+    title: str
+    unit: str
+    short: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What is a rival's own: its parts list, wiring text, parameters, variants, causal graph and prose."""
+
+    slug: str
+    title: str
+    statement: str
+    group: str
+    reference: bool
+    parts: tuple[str, ...]
+    text: str
+    parameters: Mapping[str, Parameter]
+    variants: tuple[Variant, ...]
+    edges: tuple[Edge, ...]
+    readme: str
+
+    def variant(self, axis: str, name: str) -> Variant | None:
+        """The variant of that axis and name, or None where this wiring has no such freedom."""
+        return next((v for v in self.variants if (v.axis, v.name) == (axis, name)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """One model composed for a set of drugs: Antimony and SBML text, and what its numbers mean.
+
+    `drugs` are those whose equations it holds, shared sites included; `parameters` the rows that the text needs,
+    variants applied; `inputs` those that carry infusions; `outputs` its readouts; `state_units` the unit of each state;
+    `case_hash` fingerprints the folder it came from.
+    """
+
+    slug: str
+    title: str
+    drugs: Mapping[str, Drug]
+    variants: tuple[str, ...]
+    antimony: str
+    sbml: str
+    parameters: Mapping[str, Parameter]
+    inputs: tuple[str, ...]
+    outputs: Mapping[str, Output]
+    state_units: Mapping[str, str]
+    case_hash: str
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Ids of the numbers that rest on judgement alone, in order."""
+        return tuple(p.id for p in self.parameters.values() if p.grade == "assumed")
+
+    @property
+    def uncertain(self) -> tuple[Parameter, ...]:
+        """Parameters with a prior: those that differ between draws."""
+        return tuple(p for p in self.parameters.values() if p.estimate and p.prior is not None)
+
+    @property
+    def varying(self) -> tuple[Parameter, ...]:
+        """Parameters that differ between subjects."""
+        return tuple(p for p in self.parameters.values() if p.bsv > 0)

@@ -1,0 +1,354 @@
+"""One call for every question: a mechanism, named arms, patients and draws in; curves with units out.
+
+The kernel takes all draws and subjects of an arm as one batch. Steady-state doses are solved for, not waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import SimulationError, near_miss
+from .kernel.build import build_kernel
+from .kernel.library import Kernel, Status
+from .mechanism import Mechanism
+from .population import NOMINAL, TYPICAL, Draws, Population
+from .regimen import Regimen
+from .schedule import SET_INPUT, Events, Phase, SteadyState, place, schedule
+from .study import Probe
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = NDArray[np.float64]
+
+# Absolute tolerances by unit, in multiples of `Tolerances.absolute`: amounts run to 1e5 nmol, concentrations to 1e3 nM.
+UNIT_SCALE = {"nmol": 100.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """Accuracy asked of the solver, per step: relative, and absolute for a state of unit size."""
+
+    relative: float = 1e-6
+    absolute: float = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What one group receives: a regimen, probes, and values that differ from the mechanism's own (a trial's table)."""
+
+    regimen: Regimen = field(default_factory=Regimen)
+    probes: tuple[Probe, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A subject whose run ended early."""
+
+    arm: str
+    draw: int
+    subject: int
+    time: float
+    status: Status
+
+
+def simulate(
+    mechanism: Mechanism,
+    arms: Mapping[str, Arm | Regimen],
+    times: ArrayLike,
+    *,
+    population: Population = TYPICAL,
+    draws: Draws = NOMINAL,
+    outputs: Sequence[str] | None = None,
+    tolerances: Tolerances = Tolerances(),  # noqa: B008 - frozen
+    portable: bool = False,
+    threads: int | None = None,
+) -> xr.Dataset:
+    """Simulate every arm for every draw and subject; a dataset over (arm, draw, subject, time) with units in `attrs`.
+
+    `times` [h, ascending; 0 is the reference dose]. `outputs` default to the mechanism's readouts; any state or rule of
+    the model may be asked for. A run starts at the first dose or the first time, whichever is earlier; a value at the
+    time of a dose is the value after it. Subjects that fail are NaN from then on and listed in `attrs["failures"]`.
+    """
+    run = _Run(mechanism, population, draws, tolerances, portable, threads)
+    chosen = tuple(mechanism.outputs if outputs is None else outputs)
+    moments = np.ascontiguousarray(times, dtype=float)
+    if moments.ndim != 1 or moments.size == 0 or not np.isfinite(moments).all() or (np.diff(moments) < 0).any():
+        raise SimulationError("times must be a list of finite hours in ascending order")
+    placed = {name: arm if isinstance(arm, Arm) else Arm(arm) for name, arm in arms.items()}
+    kernel = run.kernel(placed.values())
+    for name in chosen:
+        if name not in kernel.outputs:
+            raise SimulationError(f'{mechanism.slug} has no output "{name}"{near_miss(name, kernel.outputs)}')
+    shape = (draws.size, population.size, moments.size, len(chosen))
+    values = np.empty((len(placed), *shape))
+    failures: list[Failure] = []
+    for i, (name, arm) in enumerate(placed.items()):
+        values[i] = run.arm(kernel, name, arm, moments, chosen, failures).reshape(shape)
+    return _dataset(mechanism, kernel, tuple(placed), moments, chosen, values, run, failures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The settings that one call shares over its arms."""
+
+    mechanism: Mechanism
+    population: Population
+    draws: Draws
+    tolerances: Tolerances
+    portable: bool
+    threads: int | None
+
+    @property
+    def rows(self) -> int:
+        return self.draws.size * self.population.size
+
+    def kernel(self, arms: Any) -> Kernel:  # noqa: ANN401 - an iterable of Arm
+        timed = sorted({p.parameter for arm in arms for p in arm.probes if p.is_timed} - set(self.mechanism.inputs))
+        return build_kernel(self.mechanism.sbml, inputs=(*self.mechanism.inputs, *timed), portable=self.portable)
+
+    def atol(self, kernel: Kernel) -> Array:
+        units = self.mechanism.state_units
+        return self.tolerances.absolute * np.array([UNIT_SCALE.get(units.get(s, ""), 1.0) for s in kernel.states])
+
+    def arm(
+        self, kernel: Kernel, name: str, arm: Arm, times: Array, outputs: tuple[str, ...], failures: list[Failure]
+    ) -> Array:
+        """Values (row, time, output) of one arm; rows are draws x subjects, subjects fastest."""
+        parameters = self.parameters(kernel, arm)
+        columns = {p: parameters[:, i] for i, p in enumerate(kernel.parameters)}
+        used = {d: drug for d, drug in self.mechanism.drugs.items() if d in arm.regimen.drugs}
+        bodyweight = columns.get("bodyweight", np.full(self.rows, np.nan))
+        doses = place(arm.regimen, used, columns, bodyweight)
+        phases = schedule(doses, states=kernel.states, inputs=kernel.inputs, subjects=self.rows)
+        phases = tuple(_with_probes(phase, arm.probes, kernel, parameters) for phase in phases)
+        start = min(float(times[0]), *(phase.start for phase in phases)) if phases else float(times[0])
+        return self._phases(kernel, name, parameters, phases, start, times, outputs, failures)
+
+    def _phases(
+        self,
+        kernel: Kernel,
+        name: str,
+        parameters: Array,
+        phases: tuple[Phase, ...],
+        start: float,
+        times: Array,
+        outputs: tuple[str, ...],
+        failures: list[Failure],
+    ) -> Array:
+        """Run phase after phase; each begins where the last ended, or at a periodic state that is solved for."""
+        result = np.full((self.rows, times.size, len(outputs)), np.nan)
+        settings = {"rtol": self.tolerances.relative, "atol": self.atol(kernel), "threads": self.threads}
+        state: Array | None = None
+        lost = np.zeros(self.rows, dtype=bool)
+        bounds = [*(max(start, p.start) for p in phases), max(float(times[-1]), start)] or [start, float(times[-1])]
+        pieces = phases or (Phase(start, None, _no_events(self.rows)),)
+        if not phases:
+            bounds = [start, max(float(times[-1]), start)]
+        elif start < bounds[0]:
+            pieces, bounds = (Phase(start, None, _no_events(self.rows)), *phases), [start, *bounds]
+        for i, phase in enumerate(pieces):
+            begin, end = bounds[i], max(bounds[i + 1], bounds[i])
+            if phase.steady is not None:
+                state = self._steady(kernel, parameters, phase.steady, begin, state, settings)
+            last = i == len(pieces) - 1
+            here = (times >= begin) & ((times < end) | last)
+            solution = kernel.solve(
+                parameters,
+                times[here],
+                start=begin,
+                end=end,
+                events=phase.events,
+                initial=state,
+                outputs=outputs,
+                **settings,
+            )
+            result[:, here] = solution.values
+            state = solution.last
+            for row in np.flatnonzero((solution.status != 0) & ~lost):
+                draw, subject = divmod(int(row), self.population.size)
+                status = Status(int(solution.status[row]))
+                failures.append(Failure(name, draw, subject, float(solution.fail_time[row]), status))
+            lost |= solution.status != 0
+        return result
+
+    def parameters(self, kernel: Kernel, arm: Arm) -> Array:
+        """One row of parameters for each draw and subject: nominal, drawn, varied, then the arm's own values."""
+        table = np.broadcast_to(kernel.defaults, (self.draws.size, self.population.size, len(kernel.parameters))).copy()
+        column = {p: i for i, p in enumerate(kernel.parameters)}
+        for name, value in self.draws.values.items():
+            if name in column:
+                table[:, :, column[name]] = np.asarray(value)[:, None]
+        own = dict(arm.values)
+        for probe in arm.probes:
+            if probe.parameter not in column:
+                raise SimulationError(
+                    f'probe on "{probe.parameter}": {self.mechanism.slug} has no such parameter'
+                    f"{near_miss(probe.parameter, self.mechanism.parameters)}"
+                )
+        for name, value in own.items():
+            if name in column:
+                table[:, :, column[name]] = value
+        for name, factor in self.population.factors.items():
+            if name in column and name not in own:
+                table[:, :, column[name]] *= np.asarray(factor)[None, :]
+        for probe in arm.probes:
+            if not probe.is_timed:
+                i = column[probe.parameter]
+                table[:, :, i] = probe.applied(table[:, :, i])
+        return table.reshape(self.rows, len(kernel.parameters))
+
+    def _steady(
+        self,
+        kernel: Kernel,
+        parameters: Array,
+        steady: SteadyState,
+        begin: float,
+        state: Array | None,
+        settings: dict[str, Any],
+    ) -> Array:
+        """Periodic state at `begin`; added to the state reached so far when the record says so."""
+        found = periodic_state(kernel, parameters, steady.events, begin, steady.period, settings)
+        if not steady.adds:
+            return found
+        if state is None:
+            state = kernel.solve(parameters, [begin], start=begin, **settings).last
+        return state + found
+
+
+def periodic_state(
+    kernel: Kernel,
+    parameters: Array,
+    events: Events,
+    end: float,
+    period: ArrayLike,
+    settings: Mapping[str, Any],
+    *,
+    rounds: int = 25,
+) -> Array:
+    """State (row, state) that one period of dosing, ending at `end`, brings back to itself.
+
+        x* = P(x*),   x <- x - (dP/dx - I)^-1 (P(x) - x)
+
+    Newton on the period map with a difference Jacobian, so a half-time of many periods costs no more than a short one.
+    States that only ever collect (a largest value so far) keep what a plain period gives. Raises SimulationError when
+    the map does not settle.
+    """
+    lengths = np.unique(np.asarray(period, dtype=float))
+    if lengths.size != 1:
+        raise SimulationError("a steady state needs one dosing interval for all subjects")
+    start, count = end - float(lengths[0]), len(kernel.states)
+    tight = dict(settings) | {"rtol": min(settings["rtol"], 1e-8), "atol": np.asarray(settings["atol"]) * 1e-2}
+
+    def advance(x: Array, rows: NDArray) -> Array:
+        chosen = Events(events.time[rows], events.action[rows], events.target[rows], events.value[rows])
+        solution = kernel.solve(parameters[rows], [end], start=start, end=end, events=chosen, initial=x, **tight)
+        if (solution.status != 0).any():
+            raise SimulationError("a subject failed while its steady state was sought; simulate without SS to see where")
+        return solution.last
+
+    everyone = np.arange(len(parameters))
+    x = kernel.solve(parameters, [start], start=start, **tight).last
+    for _ in range(2):  # two plain periods give every state its scale
+        x = advance(x, everyone)
+    for _ in range(rounds):
+        reached = advance(x, everyone)
+        gap = reached - x
+        scale = np.maximum(np.abs(reached), np.abs(x)) + np.asarray(settings["atol"]) / settings["rtol"]
+        if (np.abs(gap) <= 10 * settings["rtol"] * 1e-2 * scale).all():
+            return reached
+        x = _newton(x, reached, gap, scale, advance, everyone, count)
+    raise SimulationError("no steady state found: the doses may accumulate without end, or a rate depends on time")
+
+
+def _newton(x: Array, reached: Array, gap: Array, scale: Array, advance: Any, everyone: NDArray, count: int) -> Array:  # noqa: ANN401
+    """One Newton step of all rows at once; rows whose system is singular take the least step that fits."""
+    shift = 1e-4 * scale
+    rows = np.repeat(everyone, count)
+    moved = np.repeat(x, count, axis=0)
+    moved[np.arange(len(rows)), np.tile(np.arange(count), len(everyone))] += shift.ravel()
+    slopes = (advance(moved, rows) - np.repeat(reached, count, axis=0)) / shift.reshape(-1, 1)
+    jacobian = slopes.reshape(len(everyone), count, count).transpose(0, 2, 1)  # (row, of state, by state)
+    scaled = jacobian * (scale[:, None, :] / scale[:, :, None]) - np.eye(count)
+    steps = np.stack([np.linalg.lstsq(a, -g, rcond=1e-10)[0] for a, g in zip(scaled, gap / scale, strict=True)])
+    return x + steps * scale
+
+
+def _with_probes(phase: Phase, probes: Sequence[Probe], kernel: Kernel, parameters: Array) -> Phase:
+    """The phase's events together with the switches of timed probes."""
+    switches = []
+    for probe in probes:
+        if not probe.is_timed:
+            continue
+        rest = parameters[:, kernel.index(probe.parameter)]
+        target = kernel.inputs.index(probe.parameter)
+        begin = -np.inf if probe.start is None else probe.start
+        switches.append((max(begin, phase.start), target, probe.applied(rest)))
+        if probe.until is not None:
+            switches.append((max(probe.until, phase.start), target, rest))
+    if not switches:
+        return phase
+    rows = len(parameters)
+    events = phase.events
+    time = np.column_stack([events.time, *(np.full(rows, t) for t, _, _ in switches)])
+    action = np.column_stack([events.action, *(np.full(rows, SET_INPUT) for _ in switches)])
+    target = np.column_stack([events.target, *(np.full(rows, k) for _, k, _ in switches)])
+    value = np.column_stack([events.value, *(v for _, _, v in switches)])
+    order = np.argsort(time, axis=1, kind="stable")
+    sorted_ = [np.take_along_axis(a, order, axis=1) for a in (time, action, target, value)]
+    merged = Events(sorted_[0], sorted_[1].astype(np.int32), sorted_[2].astype(np.int32), sorted_[3])
+    return Phase(phase.start, phase.steady, merged)
+
+
+def _no_events(rows: int) -> Events:
+    none = np.zeros((rows, 0), dtype=np.int32)
+    return Events(np.zeros((rows, 0)), none, none, np.zeros((rows, 0)))
+
+
+def _dataset(
+    mechanism: Mechanism,
+    kernel: Kernel,
+    arms: tuple[str, ...],
+    times: Array,
+    outputs: tuple[str, ...],
+    values: Array,
+    run: _Run,
+    failures: list[Failure],
+) -> xr.Dataset:
+    import xarray as xr
+
+    from . import __version__
+
+    axes = ("arm", "draw", "subject", "time")
+    variables = {}
+    for i, name in enumerate(outputs):
+        known = mechanism.outputs.get(name)
+        unit = known.unit if known else mechanism.state_units.get(name, "")
+        attrs = {"units": unit, "long_name": known.title if known else name}
+        variables[name] = (axes, np.ascontiguousarray(values[..., i]), attrs)
+    coordinates = {
+        "arm": list(arms),
+        "draw": np.arange(run.draws.size),
+        "subject": np.arange(run.population.size),
+        "time": ("time", times, {"units": "h"}),
+    }
+    attrs = {
+        "mechanism": mechanism.slug,
+        "variants": ", ".join(mechanism.variants) or "base",
+        "case_hash": mechanism.case_hash,
+        "antagony_version": __version__,
+        "kernel": kernel.fingerprint,
+        "population_seed": -1 if run.population.seed is None else run.population.seed,
+        "draw_seed": -1 if run.draws.seed is None else run.draws.seed,
+        "rtol": run.tolerances.relative,
+        "atol": run.tolerances.absolute,
+        "failures": [f"{f.arm}, draw {f.draw}, subject {f.subject}, {f.time:g} h: {f.status.advice}" for f in failures],
+        "assumed_numbers": len(mechanism.assumed),
+    }
+    return xr.Dataset(variables, coordinates, attrs)
