@@ -127,9 +127,10 @@ class _Run:
         bodyweight = columns.get("bodyweight", np.full(self.rows, np.nan))
         doses = place(arm.regimen, used, columns, bodyweight)
         phases = schedule(doses, states=kernel.states, inputs=kernel.inputs, subjects=self.rows)
+        if not phases or times[0] < phases[0].start:
+            phases = (Phase(float(times[0]), None, _no_events(self.rows)), *phases)
         phases = tuple(_with_probes(phase, arm.probes, kernel, parameters) for phase in phases)
-        start = min(float(times[0]), *(phase.start for phase in phases)) if phases else float(times[0])
-        return self._phases(kernel, name, parameters, phases, start, times, outputs, failures)
+        return self._phases(kernel, name, parameters, phases, times, outputs, failures)
 
     def _phases(
         self,
@@ -137,7 +138,6 @@ class _Run:
         name: str,
         parameters: Array,
         phases: tuple[Phase, ...],
-        start: float,
         times: Array,
         outputs: tuple[str, ...],
         failures: list[Failure],
@@ -145,24 +145,17 @@ class _Run:
         """Run phase after phase; each begins where the last ended, or at a periodic state that is solved for."""
         result = np.full((self.rows, times.size, len(outputs)), np.nan)
         settings = {"rtol": self.tolerances.relative, "atol": self.atol(kernel), "threads": self.threads}
+        ends = [*(phase.start for phase in phases[1:]), max(float(times[-1]), phases[-1].start)]
         state: Array | None = None
         lost = np.zeros(self.rows, dtype=bool)
-        bounds = [*(max(start, p.start) for p in phases), max(float(times[-1]), start)] or [start, float(times[-1])]
-        pieces = phases or (Phase(start, None, _no_events(self.rows)),)
-        if not phases:
-            bounds = [start, max(float(times[-1]), start)]
-        elif start < bounds[0]:
-            pieces, bounds = (Phase(start, None, _no_events(self.rows)), *phases), [start, *bounds]
-        for i, phase in enumerate(pieces):
-            begin, end = bounds[i], max(bounds[i + 1], bounds[i])
+        for i, (phase, end) in enumerate(zip(phases, ends, strict=True)):
             if phase.steady is not None:
-                state = self._steady(kernel, parameters, phase.steady, begin, state, settings)
-            last = i == len(pieces) - 1
-            here = (times >= begin) & ((times < end) | last)
+                state = self._steady(kernel, parameters, phase.steady, phase.start, state, settings)
+            here = (times >= phase.start) & ((times < end) | (i == len(phases) - 1))
             solution = kernel.solve(
                 parameters,
                 times[here],
-                start=begin,
+                start=phase.start,
                 end=end,
                 events=phase.events,
                 initial=state,
@@ -220,6 +213,63 @@ class _Run:
         if state is None:
             state = kernel.solve(parameters, [begin], start=begin, **settings).last
         return state + found
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """States of one arm at one moment, from which outputs are read again under other values, without integrating."""
+
+    kernel: Kernel
+    parameters: Array
+    states: Array
+    time: float
+    draws: int
+    subjects: int
+
+    def read(self, output: str, **values: ArrayLike) -> Array:
+        """An output (draw, subject) at this moment, with some parameters replaced by numbers or (draw) arrays.
+
+        Only right for parameters that act on outputs and not on rates; `acts_on_rates` tells.
+        """
+        table = self.parameters.copy()
+        for name, value in values.items():
+            column = np.broadcast_to(np.asarray(value, dtype=float).reshape(-1, 1), (self.draws, self.subjects))
+            table[:, self.kernel.index(name)] = column.ravel()
+        solution = self.kernel.solve(table, [self.time], start=self.time, initial=self.states, outputs=[output])
+        return solution.values[:, 0, 0].reshape(self.draws, self.subjects)
+
+
+def snapshot(
+    mechanism: Mechanism,
+    arm: Arm | Regimen,
+    time: float,
+    *,
+    population: Population = TYPICAL,
+    draws: Draws = NOMINAL,
+    tolerances: Tolerances = Tolerances(),  # noqa: B008 - frozen
+    threads: int | None = None,
+) -> Snapshot:
+    """Run one arm to `time` [h] and keep its states; arguments as in `simulate`."""
+    run = _Run(mechanism, population, draws, tolerances, False, threads)
+    placed = arm if isinstance(arm, Arm) else Arm(arm)
+    kernel = run.kernel([placed])
+    moments = np.array([float(time)])
+    states = run.arm(kernel, "snapshot", placed, moments, kernel.states, [])[:, 0]
+    return Snapshot(kernel, run.parameters(kernel, placed), states, float(time), draws.size, population.size)
+
+
+def acts_on_rates(mechanism: Mechanism, parameter: str) -> bool:
+    """Whether a parameter can move a state: it stands in a rate, or in a rule that a rate uses."""
+    from .kernel.symbolic import read_system, symbol
+
+    system = read_system(mechanism.sbml)
+    reached: set[Any] = set()
+    for rate in (*system.states.values(), *system.initial.values()):
+        reached |= rate.free_symbols
+    for name in reversed(system.rules):
+        if symbol(name) in reached:
+            reached |= system.rules[name].free_symbols
+    return symbol(parameter) in reached
 
 
 def periodic_state(

@@ -1,0 +1,86 @@
+"""Nominal values by one rule for every mechanism: prior medians, and one outcome scale solved from one finding.
+
+Whoever cannot reach the finding is reported as such and never forced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .case import Case
+from .errors import CaseError
+from .population import Draws
+from .simulation import Snapshot, acts_on_rates, snapshot
+from .trial import arm_of
+
+Array = NDArray[np.float64]
+DECADES = (-6.0, 4.0)  # powers of ten searched for the outcome scale; its prior is far narrower and is checked after
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """Draws whose outcome scale was solved, and which of them could reach the finding.
+
+    `reached` (draw); where False the parameter keeps its drawn value. `outside` (draw): solved, but beyond its prior.
+    `target` is the contrast matched [points of the study's scale]; `best` (draw) the nearest value within reach.
+    """
+
+    draws: Draws
+    parameter: str
+    target: float
+    reached: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+    best: Array
+
+
+def calibrate(case: Case, slug: str, draws: Draws, *, variants: dict[str, str] | None = None) -> Calibrated:
+    """Solve the case's outcome scale for each draw at the typical patient.
+
+        find x:  score(treated, x) - score(comparator, x) at the finding's time = the published difference
+
+    The score responds to x without integrating anew, so the root is found by bisection on log x over many decades.
+    """
+    rule = case.calibration
+    if rule is None:
+        raise CaseError(f"{case.folder}: case.toml has no [calibration]")
+    study = case.studies[rule.study]
+    finding = next((f for f in study.findings if f.id == rule.finding), None)
+    if finding is None or finding.value is None or finding.time is None:
+        raise CaseError(f'case.toml, key calibration.finding: {rule.study} has no contrast "{rule.finding}" with a value')
+    arms = [arm_of(case, study, name) for name in finding.arms]
+    mechanism = case.mechanism(slug, {d for arm in arms for d in arm.regimen.drugs}, variants)
+    rows = case.parameters(slug, variants)
+    if acts_on_rates(mechanism, rule.parameter):
+        raise CaseError(f'calibration needs a parameter that acts on outputs only; "{rule.parameter}" moves a state')
+    first, second = (snapshot(mechanism, arm, finding.time, draws=draws) for arm in arms)
+    solved, reached, best = _solve(first, second, rule.parameter, float(finding.value), draws.size)
+    drawn = draws.values.get(rule.parameter, np.full(draws.size, rows[rule.parameter].nominal))
+    values = np.where(reached, solved, drawn)
+    prior = rows[rule.parameter].prior
+    low, high = prior.support if prior else (0.0, np.inf)
+    outside = reached & ((values < low) | (values > high))
+    return Calibrated(
+        draws.replace(**{rule.parameter: values}), rule.parameter, float(finding.value), reached, outside, best
+    )
+
+
+def _solve(first: Snapshot, second: Snapshot, parameter: str, target: float, size: int) -> tuple[Array, NDArray, Array]:
+    """Bisection on log10 x, all draws at once: (root, whether there is one, contrast nearest to the target)."""
+
+    def miss(log_x: Array) -> Array:
+        x = 10.0**log_x
+        contrast = first.read("score", **{parameter: x}) - second.read("score", **{parameter: x})
+        return contrast[:, 0] - target
+
+    low, high = np.full(size, DECADES[0]), np.full(size, DECADES[1])
+    at_low, at_high = miss(low), miss(high)
+    reached = np.sign(at_low) * np.sign(at_high) < 0
+    for _ in range(52):
+        middle = 0.5 * (low + high)
+        same = np.sign(miss(middle)) == np.sign(at_low)
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    nearest = np.where(np.abs(at_low) < np.abs(at_high), at_low, at_high) + target
+    return 10.0 ** (0.5 * (low + high)), reached, np.where(reached, target, nearest)

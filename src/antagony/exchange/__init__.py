@@ -1,0 +1,1 @@
+"""Formats of other tools, out and in: one module each."""
