@@ -113,11 +113,61 @@ def run_sbml(tiers: set[str], only: set[str], workers: int) -> bool:
     return wrong == 0 and counts["core"]["passed"] == sum(counts["core"].values())
 
 
+ORAL = """
+  depot' = depot_in - ka*depot; central' = central_in + ka*depot - clearance/size*central
+  depot = 0; central = 0; depot_in = 0; central_in = 0
+  ka = 1.5; clearance = 1.1; size = 20
+  plasma := central/(size/1000)
+"""
+
+
+def oral_model() -> str:
+    """SBML of the one-compartment oral model that the NONMEM scenarios use."""
+    import antimony
+
+    antimony.clearPreviousLoads()
+    if antimony.loadAntimonyString(f"model oral\n{ORAL}\nend\n") < 0:
+        raise RuntimeError(antimony.getLastError())
+    return antimony.getSBMLString("oral")
+
+
+def run_dosing() -> bool:
+    """The 29 NONMEM dosing scenarios through the kernel, at 1e-3 relative."""
+    from antagony.exchange.nonmem import Compartment, read_records
+    from antagony.kernel.build import build_kernel
+    from antagony.schedule import schedule
+    from antagony.simulation import run_phases
+
+    frame = pd.read_csv(SUITES / "nonmem-dosing.csv", na_values=".")
+    titles = pd.read_csv(SUITES / "nonmem-dosing-key.csv").set_index("ID")["descr"]
+    kernel = build_kernel(oral_model(), inputs=["depot_in", "central_in"])
+    settings = {"rtol": 1e-8, "atol": 1e-10, "threads": 1}
+    central = {"bioavailability": "BIOAV", "lag": "LAGT", "duration": "DUR2", "rate": "RAT2"}
+    places = {1: Compartment("depot", "depot_in"), 2: Compartment("central", "central_in", **central)}
+    passed, worst = 0, 0.0
+    doses = read_records(frame.drop(columns=["C", "DV", "CP"], errors="ignore"), places)
+    for subject, rows in frame.groupby("ID"):
+        phases = schedule(doses[subject], states=kernel.states, inputs=kernel.inputs, subjects=1)
+        seen = rows[rows["evid"] == 0]
+        times, want = seen["time"].to_numpy(float), seen["CP"].to_numpy(float)
+        got = run_phases(kernel, kernel.defaults[None], phases, times, ["plasma"], settings)[0][0, :, 0]
+        gap = float((np.abs(got - want) / np.maximum(np.abs(want), 1e-3)).max())
+        worst = max(worst, gap if gap == gap else np.inf)
+        if gap <= 1e-3:
+            passed += 1
+        else:
+            row = int(np.argmax(np.abs(got - want)))
+            print(f"  {subject} {titles[subject]}: at {times[row]:g} h expected {want[row]:g}, got {got[row]:g}")
+    print(f"NONMEM dosing scenarios: {passed}/{frame['ID'].nunique()} passed, largest relative difference {worst:.1e}")
+    return passed == frame["ID"].nunique()
+
+
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiers", default="core", help="comma-separated; default: core")
     parser.add_argument("--only", default="", help="comma-separated case numbers")
+    parser.add_argument("--dosing-only", action="store_true", help="leave the SBML cases out")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     if not SUITES.is_dir():
@@ -125,7 +175,9 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as cache:
         os.environ["ANTAGONY_CACHE"] = cache  # hundreds of kernels that nobody will ask for again
-        good = run_sbml(set(names(arguments.tiers)), set(names(arguments.only)), arguments.workers)
+        good = run_dosing()
+        if not arguments.dosing_only:
+            good &= run_sbml(set(names(arguments.tiers)), set(names(arguments.only)), arguments.workers)
     return 0 if good else 1
 
 

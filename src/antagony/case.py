@@ -173,7 +173,7 @@ class Case:
 
     def regimen(self, text: str) -> Regimen:
         """Prescription text -> regimen, its drugs and routes checked against the case."""
-        return parse_regimen(text, {name: tuple(self.drugs[name].routes) for name in self.dosable})
+        return parse_regimen(text, drugs={name: tuple(self.drugs[name].routes) for name in self.dosable})
 
     def parameters(self, slug: str, variants: Mapping[str, str] | None = None) -> dict[str, Parameter]:
         """Every row in scope of a mechanism: shared parts, all drugs, its own; variants applied."""
@@ -233,7 +233,8 @@ class Case:
         outputs = {s: o for s, o in self.outputs.items() if s in joined.symbols}
         for drug in drugs.values():
             outputs |= {o.symbol: Output(o.symbol, o.title, o.unit) for o in drug.outputs}
-        inputs = {t.input for d in drugs.values() for r in d.routes.values() for t in r.targets}
+        targets = [t for d in drugs.values() for r in d.routes.values() for t in r.targets]
+        dosing = {a for t in targets for a in t.amounts.values() if isinstance(a, str)} | {"bodyweight"}
         return Mechanism(
             slug=slug,
             title=wiring.title,
@@ -242,7 +243,8 @@ class Case:
             antimony=joined.antimony,
             sbml=joined.sbml,
             parameters={name: rows[name] for name in joined.needed},
-            inputs=tuple(sorted(inputs)),
+            dosing={name: rows[name] for name in sorted(dosing & rows.keys())},
+            inputs=tuple(sorted({t.input for t in targets})),
             outputs=outputs,
             state_units=joined.state_units,
             case_hash=self.hash,

@@ -427,7 +427,7 @@ def _last_of_tie(time: Array, total: Array) -> Array:
 
 
 def _in_order(pieces: Sequence[Events]) -> Events:
-    """All events of each row by time, action (RESET, SET_INPUT, ADD), target and value, padded only as far as needed."""
+    """All events of each row by time, action (RESET, SET_INPUT, ADD), target and value, padded no more than needed."""
     merged = [np.concatenate([getattr(piece, field.name) for piece in pieces], axis=1) for field in fields(Events)]
     time, action, target, value = merged
     order = np.lexsort((value, target, -action, time), axis=-1)

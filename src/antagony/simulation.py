@@ -19,10 +19,11 @@ from .mechanism import Mechanism
 from .population import NOMINAL, TYPICAL, Draws, Population
 from .regimen import Regimen
 from .schedule import SET_INPUT, Events, Phase, SteadyState, place, schedule
-from .study import Probe
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from .study import Probe
 
 Array = NDArray[np.float64]
 
@@ -121,98 +122,103 @@ class _Run:
         self, kernel: Kernel, name: str, arm: Arm, times: Array, outputs: tuple[str, ...], failures: list[Failure]
     ) -> Array:
         """Values (row, time, output) of one arm; rows are draws x subjects, subjects fastest."""
+        parameters, phases = self.prepare(kernel, arm, times)
+        settings = {"rtol": self.tolerances.relative, "atol": self.atol(kernel), "threads": self.threads}
+        result, lost = run_phases(kernel, parameters, phases, times, outputs, settings)
+        for row, (time, status) in lost.items():
+            failures.append(Failure(name, *divmod(row, self.population.size), time, status))
+        return result
+
+    def prepare(self, kernel: Kernel, arm: Arm, times: Array) -> tuple[Array, tuple[Phase, ...]]:
+        """Parameters (row, parameter) and phases of an arm, the run's beginning and its probes included."""
         parameters = self.parameters(kernel, arm)
         columns = {p: parameters[:, i] for i, p in enumerate(kernel.parameters)}
+        for p in self.mechanism.dosing.values():
+            columns.setdefault(p.id, self.values(p.id, p.nominal, arm).ravel())
         used = {d: drug for d, drug in self.mechanism.drugs.items() if d in arm.regimen.drugs}
-        bodyweight = columns.get("bodyweight", np.full(self.rows, np.nan))
-        doses = place(arm.regimen, used, columns, bodyweight)
+        doses = place(arm.regimen, used, columns, columns.get("bodyweight", np.full(self.rows, np.nan)))
         phases = schedule(doses, states=kernel.states, inputs=kernel.inputs, subjects=self.rows)
         if not phases or times[0] < phases[0].start:
             phases = (Phase(float(times[0]), None, _no_events(self.rows)), *phases)
-        phases = tuple(_with_probes(phase, arm.probes, kernel, parameters) for phase in phases)
-        return self._phases(kernel, name, parameters, phases, times, outputs, failures)
+        return parameters, tuple(_with_probes(phase, arm.probes, kernel, parameters) for phase in phases)
 
-    def _phases(
-        self,
-        kernel: Kernel,
-        name: str,
-        parameters: Array,
-        phases: tuple[Phase, ...],
-        times: Array,
-        outputs: tuple[str, ...],
-        failures: list[Failure],
-    ) -> Array:
-        """Run phase after phase; each begins where the last ended, or at a periodic state that is solved for."""
-        result = np.full((self.rows, times.size, len(outputs)), np.nan)
-        settings = {"rtol": self.tolerances.relative, "atol": self.atol(kernel), "threads": self.threads}
-        ends = [*(phase.start for phase in phases[1:]), max(float(times[-1]), phases[-1].start)]
-        state: Array | None = None
-        lost = np.zeros(self.rows, dtype=bool)
-        for i, (phase, end) in enumerate(zip(phases, ends, strict=True)):
-            if phase.steady is not None:
-                state = self._steady(kernel, parameters, phase.steady, phase.start, state, settings)
-            here = (times >= phase.start) & ((times < end) | (i == len(phases) - 1))
-            solution = kernel.solve(
-                parameters,
-                times[here],
-                start=phase.start,
-                end=end,
-                events=phase.events,
-                initial=state,
-                outputs=outputs,
-                **settings,
-            )
-            result[:, here] = solution.values
-            state = solution.last
-            for row in np.flatnonzero((solution.status != 0) & ~lost):
-                draw, subject = divmod(int(row), self.population.size)
-                status = Status(int(solution.status[row]))
-                failures.append(Failure(name, draw, subject, float(solution.fail_time[row]), status))
-            lost |= solution.status != 0
-        return result
+    def values(self, name: str, nominal: float, arm: Arm) -> Array:
+        """A parameter (draw, subject): nominal or drawn, times the patient's factor, unless the arm states its own."""
+        if name in arm.values:
+            return np.full((self.draws.size, self.population.size), float(arm.values[name]))
+        drawn = np.asarray(self.draws.values.get(name, np.full(self.draws.size, nominal)))
+        factor = np.asarray(self.population.factors.get(name, np.ones(self.population.size)))
+        return drawn[:, None] * factor[None, :]
 
     def parameters(self, kernel: Kernel, arm: Arm) -> Array:
-        """One row of parameters for each draw and subject: nominal, drawn, varied, then the arm's own values."""
-        table = np.broadcast_to(kernel.defaults, (self.draws.size, self.population.size, len(kernel.parameters))).copy()
-        column = {p: i for i, p in enumerate(kernel.parameters)}
-        for name, value in self.draws.values.items():
-            if name in column:
-                table[:, :, column[name]] = np.asarray(value)[:, None]
-        own = dict(arm.values)
+        """One row of parameters for each draw and subject, probes of the whole run applied."""
+        table = np.empty((self.draws.size, self.population.size, len(kernel.parameters)))
+        for i, (name, nominal) in enumerate(zip(kernel.parameters, kernel.defaults, strict=True)):
+            table[:, :, i] = self.values(name, float(nominal), arm)
         for probe in arm.probes:
-            if probe.parameter not in column:
+            if probe.parameter not in kernel.parameters:
                 raise SimulationError(
                     f'probe on "{probe.parameter}": {self.mechanism.slug} has no such parameter'
                     f"{near_miss(probe.parameter, self.mechanism.parameters)}"
                 )
-        for name, value in own.items():
-            if name in column:
-                table[:, :, column[name]] = value
-        for name, factor in self.population.factors.items():
-            if name in column and name not in own:
-                table[:, :, column[name]] *= np.asarray(factor)[None, :]
-        for probe in arm.probes:
             if not probe.is_timed:
-                i = column[probe.parameter]
+                i = kernel.index(probe.parameter)
                 table[:, :, i] = probe.applied(table[:, :, i])
         return table.reshape(self.rows, len(kernel.parameters))
 
-    def _steady(
-        self,
-        kernel: Kernel,
-        parameters: Array,
-        steady: SteadyState,
-        begin: float,
-        state: Array | None,
-        settings: dict[str, Any],
-    ) -> Array:
-        """Periodic state at `begin`; added to the state reached so far when the record says so."""
-        found = periodic_state(kernel, parameters, steady.events, begin, steady.period, settings)
-        if not steady.adds:
-            return found
-        if state is None:
-            state = kernel.solve(parameters, [begin], start=begin, **settings).last
-        return state + found
+
+def run_phases(
+    kernel: Kernel,
+    parameters: Array,
+    phases: Sequence[Phase],
+    times: Array,
+    outputs: Sequence[str],
+    settings: Mapping[str, Any],
+) -> tuple[Array, dict[int, tuple[float, Status]]]:
+    """Run phase after phase; each begins where the last ended, or at a periodic state that is solved for.
+
+    Returns values (row, time, output) and, for every row that failed, when and how. `settings`: rtol, atol, threads.
+    """
+    result = np.full((len(parameters), times.size, len(outputs)), np.nan)
+    ends = [*(phase.start for phase in phases[1:]), max(float(times[-1]), phases[-1].start)]
+    state: Array | None = None
+    lost: dict[int, tuple[float, Status]] = {}
+    for i, (phase, end) in enumerate(zip(phases, ends, strict=True)):
+        if phase.steady is not None:
+            state = _steady(kernel, parameters, phase.steady, phase.start, state, settings)
+        here = (times >= phase.start) & ((times < end) | (i == len(phases) - 1))
+        solution = kernel.solve(
+            parameters,
+            times[here],
+            start=phase.start,
+            end=end,
+            events=phase.events,
+            initial=state,
+            outputs=outputs,
+            **settings,
+        )
+        result[:, here] = solution.values
+        state = solution.last
+        for row in np.flatnonzero(solution.status):
+            lost.setdefault(int(row), (float(solution.fail_time[row]), Status(int(solution.status[row]))))
+    return result, lost
+
+
+def _steady(
+    kernel: Kernel,
+    parameters: Array,
+    steady: SteadyState,
+    begin: float,
+    state: Array | None,
+    settings: Mapping[str, Any],
+) -> Array:
+    """Periodic state at `begin`; added to the state reached so far when the record says so."""
+    found = periodic_state(kernel, parameters, steady.events, begin, steady.period, settings)
+    if not steady.adds:
+        return found
+    if state is None:
+        state = kernel.solve(parameters, [begin], start=begin, **settings).last
+    return state + found
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +283,7 @@ def periodic_state(
     parameters: Array,
     events: Events,
     end: float,
-    period: ArrayLike,
+    period: float,
     settings: Mapping[str, Any],
     *,
     rounds: int = 25,
@@ -290,10 +296,7 @@ def periodic_state(
     States that only ever collect (a largest value so far) keep what a plain period gives. Raises SimulationError when
     the map does not settle.
     """
-    lengths = np.unique(np.asarray(period, dtype=float))
-    if lengths.size != 1:
-        raise SimulationError("a steady state needs one dosing interval for all subjects")
-    start, count = end - float(lengths[0]), len(kernel.states)
+    start, count = end - period, len(kernel.states)
     tight = dict(settings) | {"rtol": min(settings["rtol"], 1e-8), "atol": np.asarray(settings["atol"]) * 1e-2}
 
     def advance(x: Array, rows: NDArray) -> Array:

@@ -5,12 +5,15 @@
     SS 1 replaces the state by the periodic one, 2 adds it; SS 1 with AMT 0, RATE > 0, II 0 is a constant infusion
     ADDL n: n further doses every II
 
-Rows are taken by time. Rows whose meaning hangs on their order are refused: a time that steps back at a reset, and a dose
-written above a reset or a steady state (SS = 1) of the same time, which would clear it.
+Rows are taken by time. Rows whose meaning hangs on their order are refused: a time that steps back at a reset, and a
+dose written above a reset or a steady state (SS = 1) of the same time, which would clear it.
+
+DUR, which other tools know, is a stated duration where RATE is 0 or -2 and the compartment models none.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +25,8 @@ from ..schedule import PlacedDose
 if TYPE_CHECKING:
     import pandas as pd
 
-DOSING_COLUMNS = ("TIME", "AMT", "RATE", "CMT", "EVID", "II", "ADDL", "SS")
+FOREIGN_COLUMNS = {"TINF": "RATE = AMT / TINF", "ALAG": "a lag of the compartment", "TLAG": "a lag of the compartment"}
+"""Dosing columns of other tools that NONMEM does not know, and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ def read_records(frame: pd.DataFrame, compartments: Mapping[int, Compartment]) -
         raise RegimenError("two columns differ only in upper and lower case")
     if "TIME" not in table:
         raise RegimenError(f"there is no column TIME{near_miss('TIME', table.columns)}")
+    for column, instead in FOREIGN_COLUMNS.items():
+        if column in table and column not in _settings(compartments):
+            raise RegimenError(f"column {column} is no data item of NONMEM; give {instead}")
     records: dict[Any, list[_Record]] = {}
     for number, row in enumerate(table.to_dict("records"), start=1):
         try:
@@ -62,6 +69,13 @@ def read_records(frame: pd.DataFrame, compartments: Mapping[int, Compartment]) -
     for rows in records.values():
         _check_order(rows)
     return {label: [record.dose for record in rows if record.dose is not None] for label, rows in records.items()}
+
+
+def _settings(compartments: Mapping[int, Compartment]) -> set[str]:
+    """Columns that compartments read their settings from."""
+    places = compartments.values()
+    found = {setting for p in places for setting in (p.bioavailability, p.lag, p.duration, p.rate)}
+    return {setting.upper() for setting in found if isinstance(setting, str)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,8 @@ class _Record:
 
 def _read_record(number: int, row: Mapping[str, Any], compartments: Mapping[int, Compartment]) -> _Record:
     value = record_reader(row)
+    if str(row["TIME"]).strip().lower() in ("", ".", "nan", "none"):
+        raise RegimenError("TIME is missing")
     time, event = value("TIME"), read_event(row)
     compartment = whole(value("CMT"), "CMT")
     if event in (0, 2):
@@ -90,6 +106,7 @@ def _read_record(number: int, row: Mapping[str, Any], compartments: Mapping[int,
         known = ", ".join(str(key) for key in sorted(compartments))
         raise RegimenError(f"CMT {compartment} is no compartment of the model; known: {known}")
     place = compartments[compartment]
+    duration = 0.0 if "DUR" in _settings(compartments) else value("DUR")
     dose = PlacedDose(
         state=place.state,
         input=place.input,
@@ -97,7 +114,7 @@ def _read_record(number: int, row: Mapping[str, Any], compartments: Mapping[int,
         time=time,
         lag=_read_setting(place.lag, row),
         bioavailability=_read_setting(place.bioavailability, row),
-        **_read_rate(value("RATE"), value("AMT"), place, row),
+        **_read_rate(value("RATE"), value("AMT"), duration, place, row),
         interval=value("II"),
         additional=whole(value("ADDL"), "ADDL"),
         steady_state=whole(value("SS"), "SS"),
@@ -106,15 +123,21 @@ def _read_record(number: int, row: Mapping[str, Any], compartments: Mapping[int,
     return _Record(number, time, dose)
 
 
-def _read_rate(code: float, amount: float, place: Compartment, row: Mapping[str, Any]) -> dict[str, float]:
-    """Rate or duration behind the RATE code; neither for an instantaneous dose."""
+def _read_rate(
+    code: float, amount: float, stated: float, place: Compartment, row: Mapping[str, Any]
+) -> dict[str, float]:
+    """Rate or duration behind the RATE code and a `stated` DUR; neither for an instantaneous dose."""
+    if code not in (-1, -2) and code < 0:
+        raise RegimenError(f"RATE {code:g} is unknown; it is 0, above 0, -1 (modelled rate) or -2 (modelled duration)")
+    if stated and (code > 0 or code == -1 or (code == -2 and place.duration is not None)):
+        raise RegimenError(f"both RATE {code:g} and DUR {stated:g} say how long it lasts")
+    if (code == -2 or stated) and not amount:
+        raise RegimenError("an infusion of stated or modelled duration with AMT 0 has no rate")
+    if stated:
+        return {"duration": stated}
     if code >= 0:
         return {"rate": code} if code else {}
-    if code not in (-1, -2):
-        raise RegimenError(f"RATE {code:g} is unknown; it is 0, above 0, -1 (modelled rate) or -2 (modelled duration)")
     name, setting = ("rate", place.rate) if code == -1 else ("duration", place.duration)
-    if code == -2 and not amount:
-        raise RegimenError("RATE -2 (modelled duration) with AMT 0 has no rate")
     if setting is None:
         raise RegimenError(f"RATE {code:g} needs a modelled {name}, and {place.state} has none")
     number = _read_setting(setting, row)
@@ -133,8 +156,8 @@ def _read_setting(setting: float | str, row: Mapping[str, Any]) -> float:
 
 def _check_order(rows: list[_Record]) -> None:
     """Refuse rows of one subject whose meaning hangs on their order; a shuffled table is simply sorted by time."""
-    back = [later for before, later in zip(rows, rows[1:], strict=False) if later.time < before.time]
-    if back and all(record.clears for record in back):
+    back = [later for before, later in itertools.pairwise(rows) if later.time < before.time]
+    if back and all(record.dose is not None and record.dose.reset for record in back):
         raise RegimenError(f"record {back[0].number}: time steps back at a reset; give each occasion an ID of its own")
     if back:
         return
