@@ -5,6 +5,7 @@ Whoever cannot reach the finding is reported as such and never forced.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from .case import Case
 from .errors import CaseError
-from .population import Draws
-from .simulation import Snapshot, acts_on_rates, snapshot
-from .trial import arm_of
+from .population import TYPICAL, Draws, Population
+from .simulation import Arm, Snapshot, acts_on_rates, snapshot
+from .study import Study
 
 Array = NDArray[np.float64]
 DECADES = (-6.0, 4.0)  # powers of ten searched for the outcome scale; its prior is far narrower and is checked after
@@ -35,36 +36,62 @@ class Calibrated:
     outside: NDArray[np.bool_]
     best: Array
 
+    @property
+    def kept(self) -> Calibrated:
+        """Only the draws that reached the finding."""
+        some = self.reached
+        return Calibrated(
+            self.draws.take(some), self.parameter, self.target, some[some], self.outside[some], self.best[some]
+        )
 
-def calibrate(case: Case, slug: str, draws: Draws, *, variants: dict[str, str] | None = None) -> Calibrated:
-    """Solve the case's outcome scale for each draw at the typical patient.
 
-        find x:  score(treated, x) - score(comparator, x) at the finding's time = the published difference
+def calibrate(
+    case: Case,
+    slug: str,
+    draws: Draws,
+    *,
+    population: Population = TYPICAL,
+    variants: Mapping[str, str] | None = None,
+) -> Calibrated:
+    """Solve the case's outcome scale for each draw, for the typical patient or the mean over a population.
 
-    The score responds to x without integrating anew, so the root is found by bisection on log x over many decades.
+        find x:  mean score(treated, x) - mean score(comparator, x) at the finding's time = the published difference
+
+    A reference (`none`) has no effect to scale: its draws are kept as they are and count as reached. The score responds to x without integrating anew, so the root is found by bisection on log x over many decades.
     """
     rule = case.calibration
     if rule is None:
         raise CaseError(f"{case.folder}: case.toml has no [calibration]")
     study = case.studies[rule.study]
-    finding = next((f for f in study.findings if f.id == rule.finding), None)
-    if finding is None or finding.value is None or finding.time is None:
-        raise CaseError(f'case.toml, key calibration.finding: {rule.study} has no contrast "{rule.finding}" with a value')
-    arms = [arm_of(case, study, name) for name in finding.arms]
-    mechanism = case.mechanism(slug, {d for arm in arms for d in arm.regimen.drugs}, variants)
+    finding = study.finding(rule.finding)
+    if finding.kind != "contrast" or finding.value is None or finding.time is None:
+        raise CaseError(f'case.toml, key calibration.finding: "{rule.finding}" is no contrast with a value and a time')
+    arms = [study_arm(case, study, name) for name in finding.arms]
+    mechanism = case.mechanism_for(slug, {d for arm in arms for d in arm.regimen.drugs}, variants)
     rows = case.parameters(slug, variants)
     if acts_on_rates(mechanism, rule.parameter):
         raise CaseError(f'calibration needs a parameter that acts on outputs only; "{rule.parameter}" moves a state')
-    first, second = (snapshot(mechanism, arm, finding.time, draws=draws) for arm in arms)
-    solved, reached, best = _solve(first, second, rule.parameter, float(finding.value), draws.size)
     drawn = draws.values.get(rule.parameter, np.full(draws.size, rows[rule.parameter].nominal))
+    target, everywhere = float(finding.value), np.ones(draws.size, dtype=bool)
+    if case.wiring(slug).reference:
+        kept = draws.replace(**{rule.parameter: drawn})
+        return Calibrated(kept, rule.parameter, target, everywhere, ~everywhere, np.zeros(draws.size))
+    first, second = (snapshot(mechanism, arm, finding.time, draws=draws, population=population) for arm in arms)
+    solved, reached, best = _solve(first, second, rule.parameter, target, draws.size)
     values = np.where(reached, solved, drawn)
     prior = rows[rule.parameter].prior
     low, high = prior.support if prior else (0.0, np.inf)
     outside = reached & ((values < low) | (values > high))
-    return Calibrated(
-        draws.replace(**{rule.parameter: values}), rule.parameter, float(finding.value), reached, outside, best
-    )
+    return Calibrated(draws.replace(**{rule.parameter: values}), rule.parameter, target, reached, outside, best)
+
+
+def study_arm(case: Case, study: Study, name: str) -> Arm:
+    """An arm of a study as a simulation takes it: its regimen and probes under the study's own trial table."""
+    arm = study.design.arm(name)
+    values = dict(case.trial) | study.trial.values
+    if arm.comparator_cue is not None:
+        values["comparator_cue"] = arm.comparator_cue
+    return Arm(case.regimen(arm.condition.regimen), arm.condition.probes, values)
 
 
 def _solve(first: Snapshot, second: Snapshot, parameter: str, target: float, size: int) -> tuple[Array, NDArray, Array]:
@@ -73,12 +100,12 @@ def _solve(first: Snapshot, second: Snapshot, parameter: str, target: float, siz
     def miss(log_x: Array) -> Array:
         x = 10.0**log_x
         contrast = first.read("score", **{parameter: x}) - second.read("score", **{parameter: x})
-        return contrast[:, 0] - target
+        return contrast.mean(axis=1) - target
 
     low, high = np.full(size, DECADES[0]), np.full(size, DECADES[1])
     at_low, at_high = miss(low), miss(high)
     reached = np.sign(at_low) * np.sign(at_high) < 0
-    for _ in range(52):
+    for _ in range(36):
         middle = 0.5 * (low + high)
         same = np.sign(miss(middle)) == np.sign(at_low)
         low, high = np.where(same, middle, low), np.where(same, high, middle)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
@@ -22,7 +23,7 @@ from .errors import CaseError, near_miss
 from .mechanism import Edge, Mechanism, Output, Variant, Wiring
 from .parameters import Parameter, Prior, read_parameters
 from .regimen import Regimen, parse_regimen
-from .study import Claim, Study, Trial, read_claims, read_study
+from .study import Claim, Study, read_claims, read_study
 
 PACKAGED = "ketamine"
 
@@ -194,6 +195,37 @@ class Case:
         if key not in self._composed:
             self._composed[key] = self._compose(slug, present, variants)
         return self._composed[key]
+
+    @cached_property
+    def families(self) -> tuple[frozenset[str], ...]:
+        """Sets of drugs that share a composed model: the set most often asked for has its own, the others share one.
+
+        An absent drug is the same as dose 0 (tested), so a larger model answers for a smaller set; fewer models mean
+        fewer compilations.
+        """
+        asked = Counter(self._asked())
+        largest = [s for s in asked if not any(s < other for other in asked)]
+        if len(largest) < 3:
+            return tuple(sorted(largest, key=sorted))
+        weight = {s: sum(n for other, n in asked.items() if other <= s) for s in largest}
+        first = max(largest, key=lambda s: (weight[s], sorted(s)))
+        return (first, frozenset().union(*(s for s in largest if s != first)))
+
+    def _asked(self) -> Iterator[frozenset[str]]:
+        """The drugs of every scene, claim and arm of the case."""
+        claims = (*self.claims, *(c for own in self.own_claims.values() for c in own))
+        texts = [condition.regimen for claim in claims for condition in claim.conditions]
+        texts += [arm.condition.regimen for study in self.studies.values() for arm in study.design.arms]
+        yield from (frozenset(scene.regimen.drugs) for scene in self.scenes.values())
+        yield from (frozenset(self.regimen(text).drugs) for text in texts)
+
+    def mechanism_for(
+        self, slug: str, drugs: Iterable[str], variants: Mapping[str, str] | None = None
+    ) -> Mechanism:
+        """A composed mechanism that holds at least these drugs: that of the smallest family, or of just these drugs."""
+        wanted = frozenset(drugs)
+        holders = [family for family in self.families if wanted <= family]
+        return self.mechanism(slug, min(holders, key=len) if holders else wanted, variants)
 
     def with_required(self, drugs: Iterable[str]) -> tuple[str, ...]:
         """The drugs and the shared sites that they require, in the case's order."""
@@ -397,5 +429,3 @@ def _hash(folder: Path) -> str:
 def _trial_values(head: _CaseFile) -> dict[str, float]:
     return {name: float(value) for name, value in head.trial.items() if isinstance(value, int | float)}
 
-
-__all__ = ["Calibration", "Case", "Scene", "Trial", "open_case"]

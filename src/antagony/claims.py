@@ -36,7 +36,7 @@ class ClaimResult:
 
     `measured` at nominal values and `margin`, its distance from the claim's threshold in the same measure (positive:
     holds). `share` of the draws in which it holds, with its Monte-Carlo error `share_error`; draws that cannot be
-    calibrated count as broken. `separating` names what most parts holding from broken draws.
+    calibrated count as broken where the claim needs the outcome scale. `separating` names what most parts holding from broken draws.
     """
 
     claim: Claim
@@ -71,23 +71,50 @@ def check_claims(
     sampled = calibrate(case, slug, draw_parameters(rows.values(), draws, seed=seed), variants=variants)
     at_nominal = _measure_all(case, slug, wanted, nominal.draws, variants)
     over_draws = _measure_all(case, slug, wanted, sampled.draws, variants)
+    scaled = scaled_outputs(case.mechanism_for(slug, (), variants), nominal.parameter)
     return tuple(
-        _result(claim, slug, float(at_nominal[claim.id][0]), over_draws[claim.id], sampled, bool(nominal.reached[0]))
+        _result(
+            claim,
+            slug,
+            float(at_nominal[claim.id][0]),
+            over_draws[claim.id],
+            sampled,
+            needs_scale=claim.output in scaled,
+            calibrated=bool(nominal.reached[0]),
+        )
         for claim in wanted
     )
 
 
+def scaled_outputs(mechanism: Mechanism, parameter: str) -> frozenset[str]:
+    """Outputs that feel the outcome scale; a claim on any other can be judged without calibration."""
+    from .kernel.symbolic import read_system
+
+    felt = {parameter}
+    for name, rule in read_system(mechanism.sbml).rules.items():
+        if felt & {s.name for s in rule.free_symbols}:
+            felt.add(name)
+    return frozenset(felt)
+
+
 def _result(
-    claim: Claim, slug: str, measured: float, values: Array, sampled: Calibrated, calibrated: bool
+    claim: Claim,
+    slug: str,
+    measured: float,
+    values: Array,
+    sampled: Calibrated,
+    *,
+    needs_scale: bool,
+    calibrated: bool,
 ) -> ClaimResult:
     margins = np.array([claim_margin(claim, v) for v in values])
-    holding = (margins >= 0) & sampled.reached
+    holding = (margins >= 0) & (sampled.reached | (not needs_scale))
     share = float(holding.mean())
     error = float(np.sqrt(share * (1 - share) / holding.size))
     margin = claim_margin(claim, measured)
-    return ClaimResult(
-        claim, slug, measured, margin, bool(margin >= 0) and calibrated, share, error, holding.size, _separate(sampled, holding)
-    )
+    holds = bool(margin >= 0) and (calibrated or not needs_scale)
+    separating = _separate(sampled, holding)
+    return ClaimResult(claim, slug, measured, margin, holds, share, error, holding.size, separating)
 
 
 def claim_margin(claim: Claim, measured: float) -> float:
@@ -152,9 +179,8 @@ def _measure_all(
     for claim in claims:
         for condition in claim.conditions:
             outputs.setdefault(condition, set()).add(claim.output)
-    mechanisms = _mechanisms(case, slug, arms.values(), variants)
     for condition, arm in arms.items():
-        mechanism = next(m for m in mechanisms if set(arm.regimen.drugs) <= set(m.drugs))
+        mechanism = case.mechanism_for(slug, arm.regimen.drugs, variants)
         _check_outputs(claims, condition, mechanism)
         times = np.array(sorted(moments[condition]))
         names = sorted(outputs[condition])
@@ -176,15 +202,6 @@ def _check_outputs(claims: Sequence[Claim], condition: Condition, mechanism: Mec
             )
 
 
-def _mechanisms(
-    case: Case, slug: str, arms: Iterable[Arm], variants: Mapping[str, str] | None
-) -> list[Mechanism]:
-    """Few models that serve all arms: one for each set of drugs that no other set contains."""
-    sets = {frozenset(arm.regimen.drugs) for arm in arms}
-    largest = sorted((s for s in sets if not any(s < other for other in sets)), key=lambda s: (len(s), sorted(s)))
-    return [case.mechanism(slug, sorted(s), variants) for s in largest or [frozenset()]]
-
-
 def condition_arm(case: Case, condition: Condition) -> Arm:
     """An arm under the case's default trial table."""
     return Arm(case.regimen(condition.regimen), condition.probes, case.trial)
@@ -197,7 +214,8 @@ def claim_times(claim: Claim) -> Array:
     if claim.within is None:
         raise ClaimError(f'claim "{claim.id}": give `at` or `within`')
     low, high = np.arcsinh(np.array(claim.within))
-    return np.unique(np.r_[claim.within[0], np.sinh(np.linspace(low, high, WINDOW_POINTS)[1:-1]), claim.within[1]])
+    inner = np.sinh(np.linspace(low, high, WINDOW_POINTS)[1:-1])
+    return np.array([claim.within[0], *inner, claim.within[1]])
 
 
 def _measure(claim: Claim, curves: Mapping[tuple[Condition, str], tuple[Array, Array]]) -> Array:

@@ -6,19 +6,18 @@ times are hours. Contrasts count first arm minus second: scores fall when patien
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .errors import ClaimError, ParameterError, RegimenError, StudyError, UnitError, near_miss
+from .errors import CaseError, ClaimError, ParameterError, RegimenError, StudyError, UnitError, near_miss
 from .parameters import GRADES, Prior
 from .regimen import parse_regimen
 from .units import parse_time
@@ -74,8 +73,8 @@ class Claim:
         rises: >= margin    falls: <= -margin    stays: |.| <= margin    (a ratio counts from 1)
         at_least: >= value  at_most: <= value
 
-    `given`, `versus`, `reference` stand for the `statistic` of `output` within `begin` to `end` [h]; one moment where
-    the two are equal. `only_for` names the mechanisms that are asked; empty asks all.
+    `given`, `versus`, `reference` stand for `output` at the time `at` [h], or for its `statistic` over `within` [h, h].
+    `only_for` names the mechanisms that are asked; empty asks all.
     """
 
     id: str
@@ -85,8 +84,8 @@ class Claim:
     versus: Condition
     reference: Condition | None
     output: str
-    begin: float
-    end: float
+    at: float | None
+    within: tuple[float, float] | None
     statistic: Statistic
     measure: Measure
     relation: Relation
@@ -97,40 +96,9 @@ class Claim:
     note: str = ""
 
     @property
-    def conditions(self) -> dict[str, Condition]:
-        """The conditions that the measure needs, by name."""
-        found = {"given": self.given}
-        if self.measure != "value":
-            found["versus"] = self.versus
-        if self.measure == "share" and self.reference is not None:
-            found["reference"] = self.reference
-        return found
-
-    def measured(self, given: ArrayLike, versus: ArrayLike = 0.0, reference: ArrayLike = 1.0) -> Array:
-        """The measure of statistics of the output; arrays of one shape. Division by 0 gives nan, which never holds."""
-        first, second, third = (np.asarray(x, dtype=float) for x in (given, versus, reference))
-        if self.measure == "value":
-            return first
-        if self.measure == "difference":
-            return first - second
-        top, below = (first, second) if self.measure == "ratio" else (first - second, third - second)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(below != 0, top / below, np.nan)
-
-    def slack(self, measured: ArrayLike) -> Array:
-        """How much room is left: 0 or more where the claim holds, below 0 by what it misses, nan where unmeasured."""
-        measured = np.asarray(measured, dtype=float)
-        change = measured - (1.0 if self.measure == "ratio" else 0.0)
-        match self.relation:
-            case "rises":
-                return change - self.margin
-            case "falls":
-                return -change - self.margin
-            case "stays":
-                return self.margin - np.abs(change)
-            case "at_least":
-                return measured - float(self.value or 0.0)
-        return float(self.value or 0.0) - measured
+    def conditions(self) -> tuple[Condition, ...]:
+        """Given, versus, and the reference where there is one."""
+        return (self.given, self.versus, *(() if self.reference is None else (self.reference,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +179,7 @@ class Finding:
         direction       sign of the contrast; `significant` where that is known, `p_below` the reported bound
         none_different  no difference on the output
 
-    `output` is read at `time` [h], or as `statistic` within `begin` to `end`. `scale` and `score_max` differ from the
+    `output` is read at `time` [h], or as `statistic` over `within` [h, h]. `scale` and `score_max` differ from the
     trial's where another scale was used. `grades` by number; `primary` is the one scored when outcomes of one sample
     overlap; `calibrates` marks what outcome scales are solved from.
     """
@@ -223,8 +191,7 @@ class Finding:
     scale: str
     score_max: float | None
     time: float | None
-    begin: float | None
-    end: float | None
+    within: tuple[float, float] | None
     statistic: Statistic
     value: float | None
     se: float | None
@@ -245,7 +212,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A design with results. `date` as ISO text (a year, a month or a day), so that texts sort; `sample` names the people.
+    """A design with results. `date` is ISO text (a year, month or day), so that dates sort; `sample` names the people.
 
     `overlaps` names samples that hold some of the same people. `role`: calibrating (the drug against its comparator,
     which every mechanism was invented to explain) or discriminating.
@@ -310,6 +277,9 @@ def _words(kind: Any) -> AfterValidator:  # noqa: ANN401 - a Literal
 Hours = Annotated[float, BeforeValidator(_time)]
 RegimenText = Annotated[str, AfterValidator(_regimen)]
 Grade = Annotated[str, AfterValidator(_word(GRADES))]
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -388,7 +358,6 @@ class _Claim(_Strict):
                 yield from probe.faults()
 
     def record(self) -> Claim:
-        begin, end = self.within or (self.moment, self.moment)
         return Claim(
             id=self.id,
             statement=self.statement,
@@ -397,8 +366,8 @@ class _Claim(_Strict):
             versus=self.versus.record(),
             reference=self.reference.record() if self.reference else None,
             output=self.output,
-            begin=float(begin or 0.0),
-            end=float(end or 0.0),
+            at=self.moment,
+            within=self.within,
             statistic=self.statistic or "last",  # type: ignore[arg-type] - checked by _words
             measure=self.measure,  # type: ignore[arg-type]
             relation=self.relation,  # type: ignore[arg-type]
@@ -508,10 +477,9 @@ class _Finding(_Strict):
                 yield "grades", f'there is no number "{key}" to grade{near_miss(key, numbers)}'
 
     def record(self) -> Finding:
-        begin, end = self.within or (None, None)
-        plain = self.model_dump(exclude={"within", "grade", "grades"})
+        plain = self.model_dump(exclude={"grade", "grades"})
         grades = {key: self.grades.get(key, self.grade) for key in _NUMBERS if getattr(self, key) not in (None, ())}
-        return Finding(**plain, begin=begin, end=end, grades=MappingProxyType(grades))
+        return Finding(**plain, grades=MappingProxyType(grades))
 
 
 _NUMBERS = ("value", "se", "sd", "n", "k", "share", "threshold", "sign", "p_below", "score_max")
@@ -626,7 +594,7 @@ def _read_trial(table: Mapping[str, Any], path: Path) -> Trial:
     return Trial(plain["scale"], MappingProxyType(numbers), spread, plain["note"])
 
 
-def _tables(path: Path, error: type[ClaimError] | type[StudyError]) -> dict[str, Any]:
+def _tables(path: Path, error: type[CaseError]) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as cause:
@@ -635,7 +603,7 @@ def _tables(path: Path, error: type[ClaimError] | type[StudyError]) -> dict[str,
         raise error(f"{path}: not valid TOML: {cause}") from None
 
 
-def _validated[M: BaseModel](model: type[M], raw: object, where: str, error: type[Exception]) -> M:
+def _validated(model: type[Model], raw: object, where: str, error: type[CaseError]) -> Model:
     """The table as a model; the first fault becomes one sentence with key and near miss."""
     try:
         return model.model_validate(raw)

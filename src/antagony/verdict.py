@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .claims import ClaimResult
-from .trial import Replay
+import numpy as np
+
+from .calibration import calibrate
+from .case import Case
+from .claims import ClaimResult, check_claims
+from .errors import CaseError
+from .kernel.build import build_kernel
+from .population import NOMINAL, Draws, draw_parameters
+from .simulation import Arm, Tolerances, simulate
+from .trial import Replay, replay_study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,3 +97,256 @@ class Verdict:
     studies: tuple[str, ...]
     sources: tuple[SourceNote, ...]
     settings: Settings
+
+
+SCENES = ("ketamine", "ketamine_naltrexone", "naltrexone")
+"""Scenes that every figure shows, where the case has them; otherwise its first three."""
+
+BAND_DRAWS = 200
+BAND_OUTPUTS = ("nmda_block", "mu_occupancy_antagonist", "mu_relative", "camp_relative", "mtorc1_relative", "score")
+QUANTILES = (0.05, 0.5, 0.95)
+CURVE_POINTS = 161
+
+Progress = Callable[[str, int, int], None]
+
+
+def reach_verdict(
+    case: Case,
+    *,
+    mechanisms: Sequence[str] | None = None,
+    draws: int = 2000,
+    patients: int = 200,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Check every claim, replay every study and draw every scene, for each mechanism by the same rule.
+
+    `progress(text, done, total)` is told before each step. Raises CaseError for an unknown mechanism.
+    """
+    begun = time.perf_counter()
+    slugs = list(mechanisms or case.wirings)
+    for slug in slugs:
+        case.wiring(slug)
+    tell = _Teller(progress, 1 + len(slugs) * (2 + len(case.studies)))
+    tell("compiling")
+    compile_models(case, slugs)
+    answers = tuple(_judge(case, slug, draws, patients, seed, tell) for slug in slugs)
+    settings = _settings(case, answers, draws, patients, seed, time.perf_counter() - begun)
+    return Verdict(
+        title=case.title,
+        question=case.question,
+        disclaimer=case.disclaimer,
+        scenes={name: f"{case.scenes[name].title}: {case.scenes[name].regimen.text()}" for name in _scene_names(case)},
+        mechanisms=answers,
+        summary=_summary(answers),
+        fragile=_fragile(case, answers),
+        studies=_studies(case),
+        sources=_sources(case, slugs),
+        settings=settings,
+    )
+
+
+def compile_models(case: Case, slugs: Sequence[str]) -> None:
+    """Compose and compile every model that a verdict asks for, compilers side by side."""
+    models = [case.mechanism(slug, family) for slug in slugs for family in case.families]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(lambda m: build_kernel(m.sbml, inputs=m.inputs), models))
+
+
+@dataclass
+class _Teller:
+    progress: Progress | None
+    total: int
+    done: int = 0
+
+    def __call__(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress(text, self.done, self.total)
+        self.done += 1
+
+
+def _judge(case: Case, slug: str, draws: int, patients: int, seed: int, tell: _Teller) -> MechanismVerdict:
+    wiring = case.wiring(slug)
+    rows = case.parameters(slug)
+    nominal = calibrate(case, slug, NOMINAL)
+    prior = calibrate(case, slug, draw_parameters(rows.values(), draws, seed=seed))
+    tell(f"{slug}: claims")
+    own = case.own_claims.get(slug, ())
+    results = check_claims(case, slug, (*case.claims, *own), draws=draws, seed=seed)
+    ids = {claim.id for claim in own}
+    replays: list[Replay] = []
+    for study in case.studies.values():
+        tell(f"{slug}: {study.id}")
+        replays += replay_study(case, slug, study, patients=patients, seed=seed)
+    tell(f"{slug}: scenes")
+    curves, bands, failures = _curves(case, slug, nominal.draws, prior.draws.take(prior.reached))
+    counted = [r for r in replays if not r.calibrates and r.agrees is not None]
+    mechanism = case.mechanism(slug, case.dosable)
+    return MechanismVerdict(
+        slug=slug,
+        title=wiring.title,
+        statement=wiring.statement,
+        group=case.groups.get(wiring.group, wiring.group),
+        reference=wiring.reference,
+        scale=float(nominal.draws.values[nominal.parameter][0]),
+        calibrated=bool(nominal.reached[0]),
+        outside_prior=bool(nominal.outside[0]),
+        calibrated_share=float(prior.reached.mean()),
+        claims=tuple(r for r in results if r.claim.id not in ids),
+        own_claims=tuple(r for r in results if r.claim.id in ids),
+        replays=tuple(replays),
+        explains=sum(bool(r.agrees) for r in counted),
+        findings=sum(not r.calibrates for r in replays),
+        assumed=len(mechanism.assumed),
+        numbers=sum(p.grade != "definition" for p in mechanism.parameters.values()),
+        failures=tuple(failures),
+        curves=curves,
+        bands=bands,
+    )
+
+
+def _scene_names(case: Case) -> list[str]:
+    return [name for name in SCENES if name in case.scenes] or list(case.scenes)[:3]
+
+
+def _curves(case: Case, slug: str, nominal: Draws, prior: Draws) -> tuple[xr.Dataset, xr.Dataset, list[str]]:
+    """Scenes at nominal values, and the 5, 50 and 95 % of a few readouts over prior draws that could be calibrated."""
+    import xarray as xr
+
+    scenes = {name: case.scenes[name] for name in _scene_names(case)}
+    arms = {name: Arm(scene.regimen, (), case.trial) for name, scene in scenes.items()}
+    first = min([-1.0, *(arm.regimen.first for arm in arms.values() if arm.regimen.doses)])
+    last = max(scene.until for scene in scenes.values())
+    times = np.sinh(np.linspace(np.arcsinh(4 * first), np.arcsinh(4 * last), CURVE_POINTS)) / 4
+    mechanism = case.mechanism_for(slug, {d for arm in arms.values() for d in arm.regimen.drugs})
+    curves = simulate(mechanism, arms, times, draws=nominal)
+    some = prior.take(np.arange(prior.size) < BAND_DRAWS) if prior.size else nominal
+    outputs = [name for name in BAND_OUTPUTS if name in mechanism.outputs]
+    spread = simulate(mechanism, arms, times, draws=some, outputs=outputs)
+    bands = spread.isel(subject=0).quantile(QUANTILES, dim="draw", skipna=True)
+    bands = xr.Dataset({n: b.transpose("arm", "quantile", "time") for n, b in bands.data_vars.items()})
+    return curves, bands, [*curves.attrs["failures"], *spread.attrs["failures"]]
+
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
+def _summary(answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
+    """What the numbers say, in plain words."""
+    lines = []
+    rivals = [a for a in answers if not a.reference]
+    for a in sorted(answers, key=lambda a: -a.explains):
+        calibrated = (
+            ""
+            if a.calibrated
+            else "; it cannot be calibrated at nominal values, since no outcome scale gives ketamine its published effect"
+        )
+        kept = sum(r.holds for r in a.claims)
+        lines.append(
+            f"{a.title} ({a.slug}) explains {a.explains} of {a.findings} published findings and keeps {kept} of "
+            f"{len(a.claims)} claims asked of all{calibrated}."
+        )
+    if rivals:
+        best = max(a.explains for a in rivals)
+        leaders = [a.slug for a in rivals if a.explains == best]
+        if len(leaders) > 1:
+            lines.append(
+                f"The studies cannot tell {_listed(leaders)} apart: each explains {best} findings. A count of findings is no "
+                "probability; weighing comes with a later version."
+            )
+        else:
+            lines.append(f"Most findings are explained by {leaders[0]}; a count of findings is no probability.")
+    return tuple(lines)
+
+
+def _fragile(case: Case, answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
+    """What hangs on assumptions, and how far."""
+    lines = []
+    for a in answers:
+        lines.append(
+            f"{a.slug}: {a.assumed} of {a.numbers} numbers are assumed; "
+            f"{100 * a.calibrated_share:.0f} % of prior draws can be calibrated"
+            + ("; the solved outcome scale lies outside its prior" if a.outside_prior else "")
+            + "."
+        )
+        for result in (*a.claims, *a.own_claims):
+            if result.holds and result.share < 0.5:
+                lines.append(
+                    f"{a.slug}: claim {result.claim.id} holds at nominal values but in {100 * result.share:.0f} % of draws only"
+                    f"{_parted(result)}."
+                )
+            elif not result.holds and result.share > 0.5:
+                lines.append(
+                    f"{a.slug}: claim {result.claim.id} is broken at nominal values yet holds in "
+                    f"{100 * result.share:.0f} % of draws{_parted(result)}."
+                )
+    if case.cutoff:
+        lines.append(f"Evidence cut-off: {case.cutoff}")
+    lines.append("Later studies are left out on purpose, so that frozen mechanisms can be asked to predict them.")
+    return tuple(lines)
+
+
+def _parted(result: ClaimResult) -> str:
+    if not result.separating:
+        return ""
+    parts = [f"{s.parameter} {'high' if s.higher_holds else 'low'}" for s in result.separating[:2]]
+    return f" (it wants {' and '.join(parts)})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _studies(case: Case) -> tuple[str, ...]:
+    return tuple(
+        f"{study.id} ({study.date}): {study.title}; {len(study.findings)} findings, {study.role}"
+        for study in case.studies.values()
+    )
+
+
+def _sources(case: Case, slugs: Sequence[str]) -> tuple[SourceNote, ...]:
+    """Bibliography entries that the mechanisms' numbers name, most used first."""
+    counted: Counter[str] = Counter()
+    for slug in slugs:
+        for parameter in case.mechanism(slug, case.dosable).parameters.values():
+            if parameter.source:
+                counted[parameter.source.split(",")[0].strip()] += 1
+    texts = read_bibliography(case)
+    return tuple(SourceNote(key, texts.get(key, key), n) for key, n in counted.most_common())
+
+
+def read_bibliography(case: Case) -> dict[str, str]:
+    """Key -> one line of text for each entry of the case's references.bib: author, year, title, where to find it."""
+    path = case.folder / "references.bib"
+    if not path.is_file():
+        raise CaseError(f"{path}: no such file; every number's source stands there")
+    entries = {}
+    for entry in re.split(r"\n(?=@)", path.read_text(encoding="utf-8")):
+        head = re.match(r"@\w+\{\s*([^,\s]+)\s*,", entry)
+        if not head:
+            continue
+        fields = {k.lower(): v for k, v in re.findall(r"(\w+)\s*=\s*[{\"]([^{}\"]*)[}\"]", entry)}
+        shown = [fields.get(k, "") for k in ("author", "year", "title", "journal", "doi", "howpublished", "url")]
+        entries[head.group(1)] = ". ".join(part.replace("\\_", "_") for part in shown if part)
+    return entries
+
+
+def _settings(
+    case: Case, answers: Sequence[MechanismVerdict], draws: int, patients: int, seed: int, seconds: float
+) -> Settings:
+    from . import __version__
+    from .kernel.build import find_compiler
+
+    tolerances = Tolerances()
+    return Settings(
+        draws,
+        patients,
+        seed,
+        tolerances.relative,
+        tolerances.absolute,
+        __version__,
+        case.hash,
+        tuple(a.curves.attrs["kernel"] for a in answers),
+        find_compiler().identity,
+        seconds,
+    )

@@ -1,0 +1,376 @@
+"""Everything that a case holds, checked by small functions of one sentence each.
+
+What a single file can say about itself is refused when it is read; here stand the checks that need the whole case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .case import Case
+from .composition import check_units
+from .errors import AntagonyError, CaseError, near_miss
+from .mechanism import Mechanism
+from .parameters import Parameter
+from .study import Claim, Condition, Finding, Study
+
+SOURCELESS = ("assumed", "definition")
+"""Grades of numbers that nobody need have published."""
+
+USED_ELSEWHERE = "used by trials"
+"""In a row's note: the number is read outside the models, so that no equation needs it."""
+
+BUILT_IN_UNITS = ("dimensionless", "litre", "second", "mole", "metre", "kilogram", "gram", "item")
+"""Units that model text knows without the prelude."""
+
+_BIB_KEY = re.compile(r"^\s*@\w+\s*\{\s*([^,\s]+)\s*,", re.MULTILINE)
+_UNIT_NAME = re.compile(r"\bunit\s+([A-Za-z_]\w*)\s*=")
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing that is wrong ("error") or worth a look ("warning") in a case, and where it stands."""
+
+    level: Literal["error", "warning"]
+    where: str
+    message: str
+
+
+Check = Callable[[Case], Iterator[Issue]]
+
+
+def lint_case(case: Case) -> list[Issue]:
+    """Issues of all checks, errors first; an empty list means a sound case."""
+    found = [issue for check in CHECKS for issue in check(case)]
+    return sorted(dict.fromkeys(found), key=lambda issue: issue.level)
+
+
+# --- models --------------------------------------------------------------------------------------------------------
+
+
+def check_models(case: Case) -> Iterator[Issue]:
+    """Every mechanism composes without drugs, with each alone and with all, and no unit contradicts another."""
+    sets = [(), *((name,) for name in case.dosable), case.dosable]
+    for slug in case.wirings:
+        for drugs in dict.fromkeys(sets):
+            yield from _model_issues(case, slug, drugs, {})
+
+
+def check_variants(case: Case) -> Iterator[Issue]:
+    """Every variant names parameters in its mechanism's scope, and one with a wiring of its own composes."""
+    for slug, wiring in case.wirings.items():
+        for variant in wiring.variants:
+            chosen = {variant.axis: variant.name}
+            try:
+                case.parameters(slug, chosen)
+            except CaseError as error:
+                yield Issue("error", f"mechanisms/{slug}/mechanism.toml", str(error))
+                continue
+            if variant.wiring is not None:
+                yield from _model_issues(case, slug, case.dosable, chosen)
+
+
+def check_edges(case: Case) -> Iterator[Issue]:
+    """Every arrow of a mechanism's graph joins readouts or states, and its parameter has a row."""
+    for slug, wiring in case.wirings.items():
+        where = f"mechanisms/{slug}/mechanism.toml, key chain"
+        symbols, rows = _readable(case, slug, case.dosable), case.parameters(slug)
+        for edge in wiring.edges:
+            for name in (edge.source, edge.target):
+                if symbols and name not in symbols:
+                    yield Issue("error", where, f'no readout or state "{name}"{near_miss(name, symbols)}')
+            if edge.parameter and edge.parameter not in rows:
+                yield Issue("error", where, f'no parameter "{edge.parameter}"{near_miss(edge.parameter, rows)}')
+
+
+def check_listing(case: Case) -> Iterator[Issue]:
+    """Every folder of a mechanism is named in case.toml, or nobody will ever ask it."""
+    for file in sorted(case.folder.glob("mechanisms/*/mechanism.toml")):
+        if file.parent.name not in case.wirings:
+            yield Issue("warning", f"mechanisms/{file.parent.name}", "not among the mechanisms of case.toml")
+
+
+def _model_issues(case: Case, slug: str, drugs: tuple[str, ...], variants: Mapping[str, str]) -> Iterator[Issue]:
+    chosen = "".join(f", {axis}={name}" for axis, name in variants.items())
+    where = f"{slug} with {' + '.join(drugs) or 'no drug'}{chosen}"
+    try:
+        mechanism = case.mechanism(slug, drugs, variants)
+    except CaseError as error:
+        yield Issue("error", where, str(error))
+        return
+    for message in check_units(mechanism.sbml):
+        yield Issue("error", where, message)
+
+
+def _composed(case: Case, slug: str, drugs: Iterable[str]) -> Mechanism | None:
+    """The mechanism, or None where it does not compose, which `check_models` says."""
+    try:
+        return case.mechanism(slug, drugs)
+    except CaseError:
+        return None
+
+
+def _readable(case: Case, slug: str, drugs: Iterable[str]) -> set[str]:
+    """Readouts and states of a mechanism with these drugs; empty where it does not compose."""
+    mechanism = _composed(case, slug, drugs)
+    return {*mechanism.outputs, *mechanism.state_units} if mechanism else set()
+
+
+# --- numbers -------------------------------------------------------------------------------------------------------
+
+
+def check_units_known(case: Case) -> Iterator[Issue]:
+    """Every parameter's unit is one that the prelude defines."""
+    known = {*_UNIT_NAME.findall(case.prelude), *BUILT_IN_UNITS}
+    for row in _rows(case):
+        if row.unit not in known:
+            yield Issue("error", _place(case, row), f'"{row.id}": unknown unit "{row.unit}"{near_miss(row.unit, known)}')
+
+
+def check_sources(case: Case) -> Iterator[Issue]:
+    """Every number's source is in references.bib; only an assumed number or a definition may have none."""
+    known = set(_bibliography(case))
+    for row in _rows(case):
+        if row.source:
+            yield from _source_issues(row.source, known, _place(case, row), row.id)
+        elif row.grade not in SOURCELESS:
+            yield Issue("error", _place(case, row), f'"{row.id}" is graded {row.grade} but names no source')
+    for where, source, name in _other_sources(case):
+        yield from _source_issues(source, known, where, name)
+
+
+def check_references(case: Case) -> Iterator[Issue]:
+    """Every key stands in references.bib once."""
+    keys = _bibliography(case)
+    for key in sorted({key for key in keys if keys.count(key) > 1}):
+        yield Issue("error", "references.bib", f'the key "{key}" stands there twice')
+
+
+def check_one_row(case: Case) -> Iterator[Issue]:
+    """A parameter has one row in all the tables of a case."""
+    first: dict[str, Parameter] = {}
+    for row in _rows(case):
+        other = first.setdefault(row.id, row)
+        if other is not row:
+            yield Issue("error", _place(case, row), f'"{row.id}" has a row already: {_place(case, other)}')
+
+
+def check_unused(case: Case) -> Iterator[Issue]:
+    """Every row is needed by a model, a dose, a variant or a trial."""
+    used: set[str] = set(case.trial)
+    for slug, wiring in case.wirings.items():
+        mechanism = _composed(case, slug, case.dosable)
+        if mechanism is None:
+            return  # what it would have needed is unknown
+        used |= {*mechanism.parameters, *mechanism.dosing}
+        used |= {name for variant in wiring.variants for name in (*variant.values, *variant.priors)}
+    used |= {name for study in case.studies.values() for name in study.trial.numbers}
+    for row in _rows(case):
+        if row.id not in used and USED_ELSEWHERE not in row.note:
+            yield Issue(
+                "warning", _place(case, row), f'"{row.id}" is used by nothing (if trials read it, note "{USED_ELSEWHERE}")'
+            )
+
+
+def _rows(case: Case) -> Iterator[Parameter]:
+    yield from case.shared.values()
+    for owner in (*case.drugs.values(), *case.wirings.values()):
+        yield from owner.parameters.values()
+
+
+def _place(case: Case, row: Parameter) -> str:
+    """File, relative to the case, and line of a row."""
+    file = Path(row.file)
+    shown = file.relative_to(case.folder).as_posix() if file.is_relative_to(case.folder) else row.file
+    return f"{shown}, line {row.line}"
+
+
+def _bibliography(case: Case) -> list[str]:
+    file = case.folder / "references.bib"
+    return _BIB_KEY.findall(file.read_text(encoding="utf-8")) if file.is_file() else []
+
+
+def _source_issues(source: str, known: Iterable[str], where: str, name: str) -> Iterator[Issue]:
+    key = source.split(",", 1)[0].strip()
+    if key not in known:
+        yield Issue("error", where, f'"{name}": references.bib has no source "{key}"{near_miss(key, known)}')
+
+
+def _other_sources(case: Case) -> Iterator[tuple[str, str, str]]:
+    """(where, source, name) of every source outside the parameter tables."""
+    for name, drug in case.drugs.items():
+        targets = [target for route in drug.routes.values() for target in route.targets]
+        for source in [drug.label.source if drug.label else "", *(target.source for target in targets)]:
+            if source:
+                yield f"drugs/{name}/drug.toml", source, name
+    for where, claim, _ in _claims(case):
+        yield where, claim.source, claim.id
+    for study in case.studies.values():
+        yield f"studies/{study.id}.toml, key reference", study.reference, study.id
+        for finding in study.findings:
+            yield f"studies/{study.id}.toml", finding.source, finding.id
+
+
+# --- claims --------------------------------------------------------------------------------------------------------
+
+
+def check_claims_asked(case: Case) -> Iterator[Issue]:
+    """A claim names mechanisms that exist, and ids are given once for each of them."""
+    for where, claim, _ in _claims(case):
+        for slug in claim.only_for:
+            if slug not in case.wirings:
+                yield Issue("error", where, f'key only_for: no mechanism "{slug}"{near_miss(slug, case.wirings)}')
+    shared = {claim.id for claim in case.claims}
+    for slug, claims in case.own_claims.items():
+        for claim in claims:
+            if claim.id in shared:
+                yield Issue("error", f"mechanisms/{slug}/claims.toml", f'claims.toml has a claim "{claim.id}" already')
+
+
+def check_claims_readable(case: Case) -> Iterator[Issue]:
+    """A claim's output exists in every mechanism that is asked, and so does every parameter that it probes."""
+    for where, claim, asked in _claims(case):
+        faults = list(_condition_faults(case, claim.conditions.values()))
+        yield from (Issue("error", where, fault) for fault in faults)
+        if faults:
+            continue
+        drugs = {drug for condition in claim.conditions.values() for drug in case.regimen(condition.regimen).drugs}
+        for slug in asked:
+            known, rows = _readable(case, slug, drugs), case.parameters(slug)
+            if known and claim.output not in known:
+                yield Issue(
+                    "error", where, f'key output: {slug} has no output "{claim.output}"{near_miss(claim.output, known)}'
+                )
+            for name in _probed(claim.conditions.values()):
+                if name not in rows:
+                    yield Issue("error", where, f'key probes: {slug} has no parameter "{name}"{near_miss(name, rows)}')
+
+
+def _claims(case: Case) -> Iterator[tuple[str, Claim, tuple[str, ...]]]:
+    """(where, claim, mechanisms that are asked) of the shared claims and of each mechanism's own."""
+    for claim in case.claims:
+        asked = tuple(slug for slug in case.wirings if not claim.only_for or slug in claim.only_for)
+        yield f'claims.toml, claim "{claim.id}"', claim, asked
+    for slug, claims in case.own_claims.items():
+        for claim in claims:
+            yield f'mechanisms/{slug}/claims.toml, claim "{claim.id}"', claim, (slug,)
+
+
+def _condition_faults(case: Case, conditions: Iterable[Condition]) -> Iterator[str]:
+    """What is wrong with drugs and routes of regimens; their grammar was checked when they were read."""
+    for condition in conditions:
+        try:
+            case.regimen(condition.regimen)
+        except AntagonyError as error:
+            yield f"regimen: {error}"
+
+
+def _probed(conditions: Iterable[Condition]) -> list[str]:
+    return [probe.parameter for condition in conditions for probe in condition.probes]
+
+
+# --- studies -------------------------------------------------------------------------------------------------------
+
+
+def check_studies(case: Case) -> Iterator[Issue]:
+    """A study gives drugs of the case by their routes, probes and overrides known parameters, and reads known outputs."""
+    rows = {row.id for row in _rows(case)}
+    outputs = {*case.outputs, *(output.symbol for drug in case.drugs.values() for output in drug.outputs)}
+    for study in case.studies.values():
+        for fault in _study_faults(case, study, rows, outputs):
+            yield Issue("error", f"studies/{study.id}.toml", fault)
+
+
+def check_trial_numbers(case: Case) -> Iterator[Issue]:
+    """A number of a trial lies inside its own prior."""
+    for study in case.studies.values():
+        for name, number in study.trial.numbers.items():
+            lower, upper = number.prior.support if number.prior else (number.value, number.value)
+            if number.prior and not lower <= number.value <= upper:
+                message = f"{number.value:g} lies outside its prior {number.prior.text}"
+                yield Issue("error", f"studies/{study.id}.toml, key trial.{name}", message)
+
+
+def check_samples(case: Case) -> Iterator[Issue]:
+    """An overlap names the sample of another study, and no two studies score the same people on the same outcome."""
+    samples = {study.sample for study in case.studies.values()}
+    scored: dict[tuple[str, str], str] = {}
+    for study in case.studies.values():
+        where = f"studies/{study.id}.toml"
+        for name in study.overlaps:
+            if name not in samples:
+                yield Issue("error", where, f'key overlaps: no study has the sample "{name}"{near_miss(name, samples)}')
+        for finding in study.findings:
+            other = scored.setdefault((study.sample, finding.output), study.id) if finding.primary else study.id
+            if other != study.id:
+                yield Issue("error", where, f'"{finding.id}" scores people whom {other} scores already ({study.sample})')
+
+
+def check_calibration(case: Case) -> Iterator[Issue]:
+    """The outcome scale is a known parameter, solved from a contrast with a value, a time and two arms."""
+    rule = case.calibration
+    if rule is None:
+        return
+    if rule.parameter not in case.shared:
+        miss = near_miss(rule.parameter, case.shared)
+        yield Issue("error", "case.toml, key calibration.parameter", f'no shared parameter "{rule.parameter}"{miss}')
+    if rule.study not in case.studies:
+        miss = near_miss(rule.study, case.studies)
+        yield Issue("error", "case.toml, key calibration.study", f'no study "{rule.study}"{miss}')
+        return
+    findings = {finding.id: finding for finding in case.studies[rule.study].findings}
+    where = "case.toml, key calibration.finding"
+    if rule.finding not in findings:
+        yield Issue("error", where, f'{rule.study} has no finding "{rule.finding}"{near_miss(rule.finding, findings)}')
+    elif not _can_calibrate(findings[rule.finding]):
+        yield Issue("error", where, f'"{rule.finding}" is no contrast with a value at a time')
+
+
+def check_trial(case: Case) -> Iterator[Issue]:
+    """The default trial sets parameters that exist."""
+    for name in case.trial:
+        if name not in case.shared:
+            yield Issue("error", f"case.toml, key trial.{name}", f"no shared parameter{near_miss(name, case.shared)}")
+
+
+def _study_faults(case: Case, study: Study, rows: set[str], outputs: set[str]) -> Iterator[str]:
+    for arm in study.design.arms:
+        for fault in _condition_faults(case, [arm.condition]):
+            yield f'arm "{arm.id}", {fault}'
+        for name in _probed([arm.condition]):
+            if name not in rows:
+                yield f'arm "{arm.id}", key probes: no parameter "{name}"{near_miss(name, rows)}'
+    for name in study.trial.numbers:
+        if name not in rows:
+            yield f'key trial: no parameter "{name}"{near_miss(name, rows)}'
+    for finding in study.findings:
+        if finding.output not in outputs:
+            yield f'finding "{finding.id}", key output: no output "{finding.output}"{near_miss(finding.output, outputs)}'
+
+
+def _can_calibrate(finding: Finding) -> bool:
+    return finding.kind == "contrast" and finding.value is not None and finding.time is not None
+
+
+CHECKS: tuple[Check, ...] = (
+    check_models,
+    check_variants,
+    check_edges,
+    check_listing,
+    check_units_known,
+    check_sources,
+    check_references,
+    check_one_row,
+    check_unused,
+    check_claims_asked,
+    check_claims_readable,
+    check_studies,
+    check_trial_numbers,
+    check_samples,
+    check_calibration,
+    check_trial,
+)
