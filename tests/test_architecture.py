@@ -41,7 +41,7 @@ NAMESAKES = {"cli": {"verdict", "claims", "lint"}}  # a command bears the name o
 
 @dataclass(frozen=True)
 class Import:
-    """One name that a module takes from elsewhere: the dotted path inside the package, or what stands there outright."""
+    """One name that a module takes from elsewhere; `target` is the path inside the package where it is relative."""
 
     line: int
     target: tuple[str, ...]

@@ -128,7 +128,8 @@ def check_units_known(case: Case) -> Iterator[Issue]:
     known = {*_UNIT_NAME.findall(case.prelude), *BUILT_IN_UNITS}
     for row in _rows(case):
         if row.unit not in known:
-            yield Issue("error", _place(case, row), f'"{row.id}": unknown unit "{row.unit}"{near_miss(row.unit, known)}')
+            miss = near_miss(row.unit, known)
+            yield Issue("error", _place(case, row), f'"{row.id}": unknown unit "{row.unit}"{miss}')
 
 
 def check_sources(case: Case) -> Iterator[Issue]:
@@ -171,9 +172,8 @@ def check_unused(case: Case) -> Iterator[Issue]:
     used |= {name for study in case.studies.values() for name in study.trial.numbers}
     for row in _rows(case):
         if row.id not in used and USED_ELSEWHERE not in row.note:
-            yield Issue(
-                "warning", _place(case, row), f'"{row.id}" is used by nothing (if trials read it, note "{USED_ELSEWHERE}")'
-            )
+            message = f'"{row.id}" is used by nothing (if trials read it, note "{USED_ELSEWHERE}")'
+            yield Issue("warning", _place(case, row), message)
 
 
 def _rows(case: Case) -> Iterator[Parameter]:
@@ -234,18 +234,17 @@ def check_claims_asked(case: Case) -> Iterator[Issue]:
 def check_claims_readable(case: Case) -> Iterator[Issue]:
     """A claim's output exists in every mechanism that is asked, and so does every parameter that it probes."""
     for where, claim, asked in _claims(case):
-        faults = list(_condition_faults(case, claim.conditions.values()))
+        faults = list(_condition_faults(case, claim.conditions))
         yield from (Issue("error", where, fault) for fault in faults)
         if faults:
             continue
-        drugs = {drug for condition in claim.conditions.values() for drug in case.regimen(condition.regimen).drugs}
+        drugs = {drug for condition in claim.conditions for drug in case.regimen(condition.regimen).drugs}
         for slug in asked:
             known, rows = _readable(case, slug, drugs), case.parameters(slug)
             if known and claim.output not in known:
-                yield Issue(
-                    "error", where, f'key output: {slug} has no output "{claim.output}"{near_miss(claim.output, known)}'
-                )
-            for name in _probed(claim.conditions.values()):
+                miss = near_miss(claim.output, known)
+                yield Issue("error", where, f'key output: {slug} has no output "{claim.output}"{miss}')
+            for name in _probed(claim.conditions):
                 if name not in rows:
                     yield Issue("error", where, f'key probes: {slug} has no parameter "{name}"{near_miss(name, rows)}')
 
@@ -277,7 +276,7 @@ def _probed(conditions: Iterable[Condition]) -> list[str]:
 
 
 def check_studies(case: Case) -> Iterator[Issue]:
-    """A study gives drugs of the case by their routes, probes and overrides known parameters, and reads known outputs."""
+    """A study gives the case's drugs by their routes, sets parameters that exist and reads outputs that exist."""
     rows = {row.id for row in _rows(case)}
     outputs = {*case.outputs, *(output.symbol for drug in case.drugs.values() for output in drug.outputs)}
     for study in case.studies.values():
@@ -307,7 +306,7 @@ def check_samples(case: Case) -> Iterator[Issue]:
         for finding in study.findings:
             other = scored.setdefault((study.sample, finding.output), study.id) if finding.primary else study.id
             if other != study.id:
-                yield Issue("error", where, f'"{finding.id}" scores people whom {other} scores already ({study.sample})')
+                yield Issue("error", where, f'"{finding.id}" scores the people of {other} again ({study.sample})')
 
 
 def check_calibration(case: Case) -> Iterator[Issue]:
@@ -349,7 +348,8 @@ def _study_faults(case: Case, study: Study, rows: set[str], outputs: set[str]) -
             yield f'key trial: no parameter "{name}"{near_miss(name, rows)}'
     for finding in study.findings:
         if finding.output not in outputs:
-            yield f'finding "{finding.id}", key output: no output "{finding.output}"{near_miss(finding.output, outputs)}'
+            miss = near_miss(finding.output, outputs)
+            yield f'finding "{finding.id}", key output: no output "{finding.output}"{miss}'
 
 
 def _can_calibrate(finding: Finding) -> bool:

@@ -31,6 +31,7 @@ Array = NDArray[np.float64]
 CALIBRATION_PATIENTS = 32  # over whom the outcome scale of a replayed draw is averaged
 REPLAY_DRAWS = 48  # prior draws, each with the whole population
 WIDE = 1.96  # half-width of a 95 % interval in standard errors
+SURPRISE = 0.05  # a significant finding with a smaller predictive probability is not explained (no effect: 0.025)
 NO_DIFFERENCE = 0.05  # a predicted change of an output up to this much counts as no difference
 
 
@@ -40,7 +41,8 @@ class Replay:
 
     `predicted` with its 95 % predictive interval `low` to `high` (patients drawn, uncertain parameters drawn, outcome
     scale calibrated); `observed` with `observed_low` to `observed_high` where published. `agrees`: the observation lies
-    within the interval, or the sign is predicted in more than half of the draws; None where it cannot be said.
+    within the interval; a significant direction has a predictive probability of at least 5 %; a bare sign more than
+    75 % (None between 25 and 75 %). None where it cannot be said.
     `calibrates`: the finding set the outcome scale, so agreement is no success. `text` tells the finding in one line.
     """
 
@@ -177,7 +179,8 @@ class _Players:
 def _moments(finding: Finding) -> Array:
     if finding.time is not None:
         return np.array([finding.time])
-    return np.linspace(finding.begin or 0.0, finding.end or 0.0, 25)
+    begin, end = finding.within or (0.0, 0.0)
+    return np.linspace(begin, end, 25)
 
 
 def _rescaled(score: Array, top: float, other: float | None) -> Array:
@@ -241,20 +244,35 @@ def _judge(
     predicted = float(np.median(centres))
     low, high = (float(q) for q in np.quantile(spread, [0.025, 0.975]))
     observed, error = _observed(finding)
-    agrees: bool | None
+    agrees: bool | None = None if observed is None else bool(low <= observed <= high)
+    note = f"{draws} calibrated draws"
     if finding.kind == "none_different":
         observed = 0.0
         agrees = bool(np.median(np.abs(centres)) <= NO_DIFFERENCE)
     elif finding.kind == "direction":
-        agrees = bool((np.sign(centres) == finding.sign).mean() > 0.5 and abs(predicted) > 0.05)
-    else:
-        agrees = None if observed is None else bool(low <= observed <= high)
+        chance = _chance_of_direction(finding, centres, errors)
+        note += f"; such a result has a chance of {chance:.2g}"
+        agrees = _agrees_in_direction(finding, chance)
     span = (None, None) if error is None or observed is None else (observed - WIDE * error, observed + WIDE * error)
     return Replay(
         study=study.id, finding=finding, mechanism=slug, text=describe_finding(study, finding), unit=_unit(finding),
         predicted=predicted, low=low, high=high, observed=observed, observed_low=span[0], observed_high=span[1],
-        agrees=agrees, calibrates=finding.calibrates, note=f"{draws} calibrated draws",
+        agrees=agrees, calibrates=finding.calibrates, note=note,
     )  # fmt: skip
+
+
+def _chance_of_direction(finding: Finding, centres: Array, errors: Array) -> float:
+    """Predictive probability of the sign, or, where it was significant, of a z beyond the reported bound in that sign."""
+    bound = NormalDist().inv_cdf(1 - (finding.p_below or 0.05) / 2) if finding.significant else 0.0
+    z = (finding.sign or 1) * centres / np.maximum(errors, 1e-12)
+    return float(np.mean([NormalDist().cdf(float(v) - bound) for v in z]))
+
+
+def _agrees_in_direction(finding: Finding, chance: float) -> bool | None:
+    """A significant finding must not be a surprise at the 5 % level; a bare sign says little, so it needs 3 to 1."""
+    if finding.significant:
+        return chance >= SURPRISE
+    return None if 0.25 <= chance <= 0.75 else chance > 0.75
 
 
 def _observed(finding: Finding) -> tuple[float | None, float | None]:

@@ -1,0 +1,242 @@
+"""Lint: the packaged case has no errors, and each check fires on a fault planted in a small case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import antagony
+from antagony import lint
+from antagony.case import open_case
+from antagony.lint import CHECKS, Check, Issue, lint_case
+from antagony.parameters import COLUMNS
+
+PACKAGED = Path(antagony.__file__).parent / "cases" / "ketamine"
+HEADER = "\t".join(COLUMNS) + "\n"
+
+CASE = """
+title = "A blocker and its site"
+question = "Does the blocker act through its site?"
+disclaimer = "No dosing advice."
+drugs = ["blocker", "other"]
+mechanisms = ["direct", "absent"]
+[receptors.site]
+roles = ["antagonist"]
+[outputs.signal]
+title = "signal"
+unit = "dimensionless"
+[outputs.score]
+title = "score"
+unit = "dimensionless"
+[trial]
+score_max = 50
+[calibration]
+parameter = "gain"
+study = "smith_2000"
+finding = "fall"
+"""
+DRUG = """
+title = "{0}"
+molar_mass = 300.0
+[[routes.iv.targets]]
+state = "{0}_amount"
+input = "{0}_in"
+[[loads]]
+receptor = "site"
+ratio = "{0}_plasma/{0}_half"
+efficacy = "0 dimensionless"
+role = "antagonist"
+"""
+DRUG_MODEL = """
+{0}_plasma := {0}_amount/{0}_volume; {0}_plasma has nM;
+{0}_amount' = {0}_in - {0}_clearance*{0}_plasma; {0}_amount = 0 nmol; {0}_amount has nmol;
+"""
+DRUG_ROWS = """
+{0}_in	infusion	0	nmol_per_hour	0					definition
+{0}_volume	volume	50	litre	0					read	smith_2000, table 1
+{0}_clearance	clearance	10	litre_per_hour	0					read	smith_2000
+{0}_half	half occupancy	100	nM	1	log-uniform	10;1000			assumed
+"""
+SHARED_ROWS = """
+gain	gain	1	dimensionless	1	uniform	0;2			assumed
+score_max	largest score	50	dimensionless	0					definition
+site_probe	probe of the site	1	dimensionless	0					definition
+residual	residual SD	1	dimensionless	0					assumed		used by trials
+"""
+MECHANISM = """
+title = "direct"
+statement = "The site lowers the score."
+parts = ["site"]
+chain = [{ from = "signal", to = "score", sign = -1, parameter = "gain" }]
+[variants.size.small]
+set = { gain = 0.5 }
+"""
+CLAIMS = """
+[[claims]]
+id = "falls"
+statement = "The score falls."
+source = "smith_2000"
+given = { regimen = "blocker 10 mg iv", probes = [{ parameter = "site_probe", set = 2.0 }] }
+output = "score"
+at = "2 h"
+relation = "falls"
+"""
+STUDY = """
+title = "A trial"
+reference = "smith_2000"
+date = "2000"
+sample = "smith"
+role = "calibrating"
+[design]
+kind = "parallel"
+population = "volunteers"
+blinding = "double"
+[[arms]]
+id = "drug"
+regimen = "blocker 10 mg iv"
+n = 10
+[[arms]]
+id = "placebo"
+n = 10
+[trial]
+scale = "SCALE"
+score_max = { value = 40.0, grade = "read", prior = ["uniform", 30, 50] }
+[[findings]]
+id = "fall"
+kind = "contrast"
+arms = ["drug", "placebo"]
+time = "24 h"
+value = -3.0
+grade = "read"
+source = "smith_2000"
+primary = true
+"""
+FILES = {
+    "case.toml": CASE,
+    "references.bib": "@article{smith_2000, title = {A trial}}\n",
+    "claims.toml": CLAIMS,
+    "studies/smith_2000.toml": STUDY,
+    "parts/site.ant": "signal := gain*site_probe*site_load; signal has dimensionless;\n",
+    "parts/parameters.tsv": SHARED_ROWS,
+    "mechanisms/direct/mechanism.toml": MECHANISM,
+    "mechanisms/direct/wiring.ant": "score := score_max - signal; score has dimensionless;\n",
+    "mechanisms/direct/parameters.tsv": "",
+    "mechanisms/absent/mechanism.toml": 'title = "absent"\nstatement = "Nothing happens."\nparts = ["site"]\n',
+    "mechanisms/absent/wiring.ant": "score := score_max; score has dimensionless;\n",
+    **{f"drugs/{name}/drug.toml": DRUG.format(name) for name in ("blocker", "other")},
+    **{f"drugs/{name}/model.ant": DRUG_MODEL.format(name) for name in ("blocker", "other")},
+    **{f"drugs/{name}/parameters.tsv": DRUG_ROWS.format(name) for name in ("blocker", "other")},
+}
+
+
+def write_case(folder: Path, **replaced: tuple[str, str] | str) -> Path:
+    """The small case with faults planted: {file: (old, new)}, or {file: text added}."""
+    files = {**FILES, "prelude.ant": (PACKAGED / "prelude.ant").read_text(encoding="utf-8")}
+    for name, change in replaced.items():
+        text = files.get(name, "")
+        if isinstance(change, tuple):
+            assert change[0] in text, f"{name} does not hold {change[0]!r}"
+            files[name] = text.replace(*change, 1)
+        else:
+            files[name] = text + change
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = HEADER if name.endswith(".tsv") else ""
+        path.write_text(header + text.removeprefix("\n"), encoding="utf-8")
+    return folder
+
+
+def issues_of(check: Check, folder: Path) -> list[Issue]:
+    return list(check(open_case(folder)))
+
+
+@pytest.mark.slow
+def test_the_packaged_case_has_no_error() -> None:
+    assert [issue for issue in lint_case(open_case()) if issue.level == "error"] == []
+
+
+def test_the_small_case_is_sound(tmp_path: Path) -> None:
+    assert lint_case(open_case(write_case(tmp_path))) == []
+
+
+def test_every_check_is_listed_and_is_one_sentence() -> None:
+    written = {name: value for name, value in vars(lint).items() if name.startswith("check_")}
+    written.pop("check_units")  # the composer's, which check_models asks
+    assert set(written.values()) == set(CHECKS)
+    for check in CHECKS:
+        assert check.__doc__
+        assert check.__doc__.count(".") - check.__doc__.count("case.toml") - check.__doc__.count(".bib") == 1
+
+
+MODEL, WIRING = "parts/site.ant", "mechanisms/direct/wiring.ant"
+TOML, STUDY_FILE = "mechanisms/direct/mechanism.toml", "studies/smith_2000.toml"
+SECOND = STUDY.replace('"fall"', '"again"')
+FAULTS: list[tuple[Callable, str, tuple[str, str] | str, str, str]] = [
+    (lint.check_models, WIRING, ("score_max -", "score_mx -"), "error", 'needs "score_mx", which nothing gives; did you'),
+    (lint.check_models, MODEL, "signal := gain; signal has dimensionless;", "error", "line 2: .*signal"),
+    (lint.check_models, "drugs/blocker/model.ant", ("_plasma has nM", "_plasma has nmol"), "error", "units"),
+    (lint.check_variants, TOML, ("set = { gain", "set = { gian"), "error", 'no parameter "gian"; did you mean "gain"'),
+    (lint.check_edges, TOML, ('to = "score"', 'to = "scores"'), "error", 'no readout or state "scores"; did you'),
+    (lint.check_edges, TOML, ('parameter = "gain"', 'parameter = "gian"'), "error", 'no parameter "gian"'),
+    (lint.check_listing, "mechanisms/third/mechanism.toml", "", "warning", "not among the mechanisms of case.toml"),
+    (lint.check_units_known, "parts/parameters.tsv", ("50\tdim", "50\tdym"), "error", 'unknown unit "dymensionless"; did'),
+    (lint.check_sources, "drugs/other/parameters.tsv", ("smith_2000, t", "smth_2000, t"), "error", 'no source "smth_2000'),
+    (lint.check_sources, "drugs/other/parameters.tsv", ("\tsmith_2000, table 1", ""), "error", "graded read but names no"),
+    (lint.check_sources, "claims.toml", ("smith_2000", "smth_2000"), "error", 'no source "smth_2000"'),
+    (lint.check_sources, STUDY_FILE, ('e = "smith_2000"\np', 'e = "smth_2000"\np'), "error", '"fall": .*no source'),
+    (lint.check_references, "references.bib", "@book{smith_2000, title = {B}}\n", "error", "stands there twice"),
+    (
+        lint.check_one_row,
+        "mechanisms/direct/parameters.tsv",
+        "gain\tgain\t1\tdimensionless\t0\t\t\t\t\tassumed\n",
+        "error",
+        '"gain" has a row already: parts/parameters.tsv, line 2',
+    ),
+    (lint.check_unused, "parts/parameters.tsv", ("used by trials", ""), "warning", '"residual" is used by nothing'),
+    (lint.check_claims_asked, "claims.toml", 'only_for = ["drect"]\n', "error", 'no mechanism "drect"; did you mean'),
+    (lint.check_claims_asked, "mechanisms/direct/claims.toml", CLAIMS, "error", 'a claim "falls" already'),
+    (lint.check_claims_readable, "claims.toml", ('"score"', '"scre"'), "error", 'absent has no output "scre"; did you'),
+    (lint.check_claims_readable, "claims.toml", ("blocker 10", "blcker 10"), "error", "blcker"),
+    (lint.check_claims_readable, "claims.toml", ("site_probe", "site_prob"), "error", 'no parameter "site_prob"; did'),
+    (lint.check_studies, STUDY_FILE, ("10 mg iv", "10 mg po"), "error", 'arm "drug", regimen: .*po'),
+    (lint.check_studies, STUDY_FILE, ("score_max =", "score_mx ="), "error", 'key trial: no parameter "score_mx"'),
+    (lint.check_studies, STUDY_FILE, ("value = -3", 'output = "scre"\nvalue = -3'), "error", 'no output "scre"'),
+    (
+        lint.check_studies,
+        STUDY_FILE,
+        ('id = "placebo"', 'id = "placebo"\nprobes = [{ parameter = "x", set = 1.0 }]'),
+        "error",
+        'no parameter "x"',
+    ),
+    (lint.check_trial_numbers, STUDY_FILE, ("value = 40", "value = 60"), "error", "60 lies outside its prior uniform 30;50"),
+    (lint.check_samples, STUDY_FILE, ('role = "c', 'overlaps = ["smyth"]\nrole = "c'), "error", 'no study has the sample'),
+    (lint.check_samples, "studies/zweig_2001.toml", SECOND, "error", '"again" scores the people of smith_2000 again'),
+    (lint.check_calibration, "case.toml", ('parameter = "gain"', 'parameter = "gan"'), "error", 'parameter "gan"; did you'),
+    (lint.check_calibration, "case.toml", ("smith_2000", "smth_2000"), "error", 'no study "smth_2000"; did you mean'),
+    (lint.check_calibration, "case.toml", ('"fall"', '"fal"'), "error", 'no finding "fal"; did you mean "fall"'),
+    (lint.check_calibration, STUDY_FILE, ('"contrast"', '"standardised"'), "error", "is no contrast with a value"),
+    (lint.check_trial, "case.toml", ("score_max = 50", "score_mx = 50"), "error", 'did you mean "score_max"'),
+]
+
+
+@pytest.mark.parametrize(("check", "file", "change", "level", "message"), FAULTS)
+def test_a_planted_fault_is_found(
+    tmp_path: Path, check: Check, file: str, change: tuple[str, str] | str, level: str, message: str
+) -> None:
+    found = issues_of(check, write_case(tmp_path, **{file: change}))
+    assert found
+    assert {issue.level for issue in found} == {level}
+    told = [f"{issue.where}: {issue.message}" for issue in found]
+    assert any(lint.re.search(message, text) for text in told), told
+
+
+def test_every_check_has_a_planted_fault() -> None:
+    assert {check for check, *_ in FAULTS} == set(CHECKS)
+
+
+def test_lint_puts_errors_first(tmp_path: Path) -> None:
+    faults = {"parts/parameters.tsv": ("used by trials", ""), "case.toml": ('"fall"', '"fal"')}
+    assert [issue.level for issue in lint_case(open_case(write_case(tmp_path, **faults)))] == ["error", "warning"]
