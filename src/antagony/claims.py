@@ -182,7 +182,7 @@ def _measure_all(
     for condition, arm in arms.items():
         mechanism = case.mechanism_for(slug, arm.regimen.drugs, variants)
         _check_outputs(claims, condition, mechanism)
-        times = np.array(sorted(moments[condition]))
+        times = np.array(sorted({min(0.0, *moments[condition]), *moments[condition]}))  # a run begins at 0 or before
         names = sorted(outputs[condition])
         run = simulate(mechanism, {"arm": arm}, times, draws=draws, outputs=names)
         for name in names:

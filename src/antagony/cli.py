@@ -367,6 +367,7 @@ def print_verdict(answer: Verdict, console: Console) -> None:
         table.add_row(claim.id, *cells)
     console.print(table)
     console.print(_replay_table(answer))
+    console.print(_legend(answer), markup=False, style="dim")
     for line in answer.summary:
         console.print(f"* {line}", markup=False, highlight=False)
     if answer.fragile:
@@ -382,6 +383,11 @@ def print_verdict(answer: Verdict, console: Console) -> None:
     )
 
 
+def _legend(answer: Verdict) -> str:
+    unclear = sum(r.agrees is None for m in answer.mechanisms for r in m.replays)
+    return "~ cannot be said." if unclear else ""
+
+
 def _cell(result: Any) -> str:  # noqa: ANN401
     if result is None:
         return ""
@@ -391,8 +397,10 @@ def _cell(result: Any) -> str:  # noqa: ANN401
 def _replay_table(answer: Verdict) -> Any:  # noqa: ANN401
     from rich.table import Table
 
-    table = Table(title="Published findings replayed: predicted (95 % interval); * used to calibrate, not counted")
-    table.add_column("finding", max_width=38)
+    table = Table(
+        title="Published findings replayed: predicted median, + within the 95 % interval; * used to calibrate, not counted"
+    )
+    table.add_column("finding", no_wrap=True)
     table.add_column("observed", justify="right")
     for m in answer.mechanisms:
         table.add_column(m.slug.replace("_", "\n"), justify="right")
@@ -400,22 +408,31 @@ def _replay_table(answer: Verdict) -> Any:  # noqa: ANN401
     for m in answer.mechanisms:
         for r in m.replays:
             rows.setdefault((r.study, r.finding.id), {})[m.slug] = r
-    for replays in rows.values():
+    for (study, finding), replays in rows.items():
         any_one = next(iter(replays.values()))
-        observed = "" if any_one.observed is None else f"{any_one.observed:.3g}"
+        observed = _observed(any_one)
         cells = [_replay_cell(replays.get(m.slug)) for m in answer.mechanisms]
-        table.add_row(any_one.text + (" *" if any_one.calibrates else ""), observed, *cells)
-    table.add_row(
-        "explains", "", *(f"{m.explains} of {m.findings}" for m in answer.mechanisms), style="bold", end_section=True
-    )
+        table.add_row(f"{study} {finding}{' *' if any_one.calibrates else ''}", observed, *cells)
+    explained = [f"{m.explains} of {m.findings}" for m in answer.mechanisms]
+    table.add_row("explains", "", *explained, style="bold")
     return table
+
+
+def _observed(replay: Any) -> str:  # noqa: ANN401
+    """Published value, or in words where only a direction is known."""
+    if replay.finding.kind == "direction":
+        return {1: "falls less", -1: "falls more"}[replay.finding.sign]
+    if replay.finding.kind == "none_different":
+        return "same"
+    return "" if replay.observed is None else f"{replay.observed:.3g}"
 
 
 def _replay_cell(replay: Any) -> str:  # noqa: ANN401
     if replay is None or replay.predicted != replay.predicted:
         return "?"
-    mark = {True: "+", False: "-", None: " "}[replay.agrees]
-    return f"{mark} {replay.predicted:.2g}\n({replay.low:.2g}, {replay.high:.2g})"
+    mark = {True: "+", False: "-", None: "~"}[replay.agrees]
+    value = 0.0 if abs(replay.predicted) < 0.005 else replay.predicted
+    return f"{mark} {value:.2g}"
 
 
 def _print_claims(results: list[Any], console: Console) -> None:

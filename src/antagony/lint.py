@@ -106,10 +106,12 @@ def _model_issues(case: Case, slug: str, drugs: tuple[str, ...], variants: Mappi
         yield Issue("error", where, message)
 
 
-def _composed(case: Case, slug: str, drugs: Iterable[str]) -> Mechanism | None:
-    """The mechanism, or None where it does not compose, which `check_models` says."""
+def _composed(
+    case: Case, slug: str, drugs: Iterable[str], variants: Mapping[str, str] | None = None
+) -> Mechanism | None:
+    """The mechanism, or None where it does not compose, which `check_models` and `check_variants` say."""
     try:
-        return case.mechanism(slug, drugs)
+        return case.mechanism(slug, drugs, variants)
     except CaseError:
         return None
 
@@ -164,10 +166,12 @@ def check_unused(case: Case) -> Iterator[Issue]:
     """Every row is needed by a model, a dose, a variant or a trial."""
     used: set[str] = set(case.trial)
     for slug, wiring in case.wirings.items():
-        mechanism = _composed(case, slug, case.dosable)
-        if mechanism is None:
-            return  # what it would have needed is unknown
-        used |= {*mechanism.parameters, *mechanism.dosing}
+        rewired = [{v.axis: v.name} for v in wiring.variants if v.wiring is not None]
+        for chosen in [{}, *rewired]:
+            mechanism = _composed(case, slug, case.dosable, chosen)
+            if mechanism is None:
+                return  # what it would have needed is unknown
+            used |= {*mechanism.parameters, *mechanism.dosing}
         used |= {name for variant in wiring.variants for name in (*variant.values, *variant.priors)}
     used |= {name for study in case.studies.values() for name in study.trial.numbers}
     for row in _rows(case):

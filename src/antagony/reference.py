@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,43 +85,38 @@ class _Task:
 
 
 def _roadrunner(task: _Task) -> Array:
+    """CVODE, begun anew at every stop; raises RuntimeError where it gives up."""
     roadrunner = _library()
-    runner = roadrunner.RoadRunner(task.mechanism.sbml)
-    kernel = task.kernel
-    for name, value in zip(kernel.parameters, task.parameters, strict=True):
-        if name not in kernel.states and np.isfinite(value):
-            runner.setValue(name, float(value))
-    runner.regenerateModel() if False else None
-    state = kernel.solve(task.parameters, [task.start], start=task.start).last[0]
-    first = state.copy()
-    integrator = runner.integrator
-    integrator.relative_tolerance = task.relative
-    integrator.maximum_num_steps = 1_000_000
+    runner, kernel = roadrunner.RoadRunner(task.mechanism.sbml), task.kernel
+    runner.integrator.relative_tolerance = task.relative
+    runner.integrator.absolute_tolerance = [task.absolute] * len(kernel.states)  # one number is scaled by a start of 0
+    runner.integrator.maximum_num_steps = 1_000_000
     runner.timeCourseSelections = list(kernel.states)
+    for name, value in zip(kernel.parameters, task.parameters, strict=True):
+        if name not in kernel.states:
+            runner[name] = float(value)
+    state = first = kernel.solve(task.parameters, [task.start], start=task.start).last[0]
     result = np.empty((task.times.size, len(kernel.states)))
     pieces = task.pieces
-    for i, (a, b, acts) in enumerate(pieces):
-        state = _apply(acts, state, first, kernel, lambda name, value: runner.setValue(name, value))
-        wanted = task.here(a, b, last=i == len(pieces) - 1)
-        grid = np.unique([a, *task.times[wanted], b])
-        if grid.size == 1:
-            result[wanted] = state
-            continue
-        runner.reset(roadrunner.SelectionRecord.TIME)
-        for name, value in zip(kernel.states, state, strict=True):
-            runner.setValue(name, float(value))
-        integrator.setIndividualTolerance if False else None
-        integrator.absolute_tolerance = _absolute(task, runner)
-        rows = np.array(runner.simulate(times=list(grid)))
+    for i, (begin, end, acts) in enumerate(pieces):
+        state = _apply(acts, state, first, kernel, runner.__setitem__)
+        wanted = task.here(begin, end, last=i == len(pieces) - 1)
+        grid = np.unique([begin, *task.times[wanted], end])
+        if grid.size > 1:
+            for name, value in zip(kernel.states, state, strict=True):
+                runner[name] = float(value)
+            runner.integrator.restart(begin)
+            rows = np.vstack([state, *(_step(runner, a, b, kernel) for a, b in pairwise(grid))])
+        else:
+            rows = state[None]
         result[wanted] = rows[np.searchsorted(grid, task.times[wanted])]
         state = rows[-1].copy()
     return result
 
 
-def _absolute(task: _Task, runner: Any) -> Any:  # noqa: ANN401
-    """CVODE's absolute tolerances, one a state: a single number would be scaled by a start of zero."""
-    names = list(runner.model.getStateVectorIds()) if hasattr(runner.model, "getStateVectorIds") else []
-    return [task.absolute] * (len(names) or len(task.kernel.states))
+def _step(runner: Any, begin: float, end: float, kernel: Kernel) -> Array:  # noqa: ANN401
+    """Integrate on from the runner's own state and read it at `end`."""
+    return np.array(runner.simulate(begin, end, 2))[-1]
 
 
 def _apply(

@@ -299,11 +299,8 @@ def _length_and_value(dose: PlacedDose, rows: int) -> tuple[Array, Array]:
     if dose.is_constant:
         return np.zeros((rows, 1)), rate
     length, value = (duration, amount / duration) if np.all(duration > 0) else (amount / rate, rate)
-    if dose.steady_state:  # an infusion that fills its interval up to rounding fills it
-        filled = np.round(length / dose.interval) * dose.interval
-        length = np.where(np.abs(length - filled) < TIE, filled, length)
-        if np.max(length) / dose.interval > _MOST_OVERLAPS:
-            raise RegimenError(f"an infusion of {np.max(length):g} h every {dose.interval:g} h overlaps without end")
+    if dose.steady_state and np.max(length) / dose.interval > _MOST_OVERLAPS:
+        raise RegimenError(f"an infusion of {np.max(length):g} h every {dose.interval:g} h overlaps without end")
     return length, value
 
 

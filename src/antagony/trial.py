@@ -145,7 +145,7 @@ class _Players:
         self.case, self.slug, self.study, self.draws, self.people = case, slug, study, draws, people
         self.residual = rows["score_residual"].nominal if "score_residual" in rows else 0.0
         self.seed = seed
-        self.moments = np.unique(np.concatenate([_moments(f) for f in study.findings]))
+        self.moments = np.unique(np.concatenate([[0.0], *(_moments(f) for f in study.findings)]))
         names = dict.fromkeys(name for f in study.findings for name in f.arms)
         self.arms = {name: study_arm(case, study, name) for name in names}
         outputs = sorted({f.output for f in study.findings})
@@ -253,6 +253,8 @@ def _judge(
         chance = _chance_of_direction(finding, centres, errors)
         note += f"; such a result has a chance of {chance:.2g}"
         agrees = _agrees_in_direction(finding, chance)
+    if finding.kind == "responders":
+        low, high = max(low, 0.0), min(high, 1.0)
     span = (None, None) if error is None or observed is None else (observed - WIDE * error, observed + WIDE * error)
     return Replay(
         study=study.id, finding=finding, mechanism=slug, text=describe_finding(study, finding), unit=_unit(finding),

@@ -249,41 +249,41 @@ def _summary(answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
     if rivals:
         best = max(a.explains for a in rivals)
         leaders = [a.slug for a in rivals if a.explains == best]
+        also = f"{best} of {rivals[0].findings} findings, of which several concern the same patients"
         if len(leaders) > 1:
-            lines.append(
-                f"The studies cannot tell {_listed(leaders)} apart: each explains {best} findings. A count of findings is no "
-                "probability; weighing comes with a later version."
-            )
+            lines.append(f"These studies cannot tell {_listed(leaders)} apart: each explains {also}.")
         else:
-            lines.append(f"Most findings are explained by {leaders[0]}; a count of findings is no probability.")
+            lines.append(f"Most is explained by {leaders[0]}: {also}.")
+        lines.append("A count of findings is no probability, and agreement within a wide interval is no proof.")
     return tuple(lines)
 
 
 def _fragile(case: Case, answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
-    """What hangs on assumptions, and how far."""
+    """What hangs on assumptions, and how far; what several mechanisms share is said once."""
     lines = []
     for a in answers:
-        lines.append(
-            f"{a.slug}: {a.assumed} of {a.numbers} numbers are assumed; "
-            f"{100 * a.calibrated_share:.0f} % of prior draws can be calibrated"
-            + ("; the solved outcome scale lies outside its prior" if a.outside_prior else "")
-            + "."
-        )
+        outside = "; the solved outcome scale lies outside its prior" if a.outside_prior else ""
+        reach = "" if a.reference else f"; {100 * a.calibrated_share:.0f} % of prior draws can be calibrated"
+        lines.append(f"{a.slug}: {a.assumed} of {a.numbers} numbers are assumed{reach}{outside}.")
+    doubtful: dict[tuple[str, bool], list[ClaimResult]] = {}
+    for a in answers:
         for result in (*a.claims, *a.own_claims):
-            if result.holds and result.share < 0.5:
-                lines.append(
-                    f"{a.slug}: claim {result.claim.id} holds at nominal values but in {100 * result.share:.0f} % of draws only"
-                    f"{_parted(result)}."
-                )
-            elif not result.holds and result.share > 0.5:
-                lines.append(
-                    f"{a.slug}: claim {result.claim.id} is broken at nominal values yet holds in "
-                    f"{100 * result.share:.0f} % of draws{_parted(result)}."
-                )
+            if result.holds != (result.share > 0.5):
+                doubtful.setdefault((result.claim.id, result.holds), []).append(result)
+    lines += [_doubt(results, len(answers)) for results in doubtful.values()]
     if case.cutoff:
-        lines.append(f"Evidence cut-off: {case.cutoff}")
+        lines.append(f"Evidence cut-off: {case.cutoff}.")
     lines.append("Later studies are left out on purpose, so that frozen mechanisms can be asked to predict them.")
     return tuple(lines)
+
+
+def _doubt(results: Sequence[ClaimResult], everyone: int) -> str:
+    """A claim whose verdict at nominal values is not that of most draws."""
+    who = "every mechanism" if len(results) == everyone > 1 else _listed([r.mechanism for r in results])
+    shares = sorted(round(100 * r.share) for r in results)
+    span = f"{shares[0]}" if shares[0] == shares[-1] else f"{shares[0]}-{shares[-1]}"
+    state = "holds at nominal values but in" if results[0].holds else "is broken at nominal values yet holds in"
+    return f"{results[0].claim.id} ({who}) {state} {span} % of draws{_parted(results[0])}."
 
 
 def _parted(result: ClaimResult) -> str:

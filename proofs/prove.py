@@ -1,0 +1,208 @@
+"""Every slow proof, one after another: target against measured, printed and written to reports/<name>.md.
+
+Exits 1 when a target is missed. A proof is a command and a function that reads its lines from what the run left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BENCH = ROOT / "build" / "bench.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a command ended: exit code, all it printed, and how long it took [s]."""
+
+    code: int
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One promise: what was wanted, what was found, whether it was met (None: could not be asked here)."""
+
+    what: str
+    target: str
+    measured: str
+    met: bool | None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A command, and how its lines are read from its run."""
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    read: Callable[[Run], Iterator[Line]]
+
+
+def at_least(what: str, target: float, value: float, unit: str = "") -> Line:
+    """A line that wants a number of `target` or more."""
+    return Line(what, f">= {target:g}{unit}", f"{value:.3g}{unit}", value >= target)
+
+
+def below(what: str, target: float, value: float, unit: str = " s") -> Line:
+    """A line that wants a number below `target`."""
+    return Line(what, f"< {target:g}{unit}", f"{value:.3g}{unit}", value < target)
+
+
+def ended_well(run: Run) -> Line:
+    """The line that every proof has: the command found nothing wrong."""
+    return Line("exit code", "0", str(run.code), run.code == 0)
+
+
+def read_conformance(run: Run) -> Iterator[Line]:
+    """Core cases and dosing scenarios passed, of how many."""
+    if "skipped" in run.output:
+        yield Line("outside suites", "all passed", "the suites are not here (set SUITES)", None)
+        return
+    dosing = re.search(r"dosing scenarios: (\d+)/(\d+) passed", run.output)
+    all_passed = bool(dosing and dosing[1] == dosing[2])
+    yield Line("NONMEM dosing scenarios", "all passed", f"{dosing[1]} of {dosing[2]}" if dosing else "none", all_passed)
+    for tier, counts in re.findall(r"^ +(\w+) +\{(.*)\}$", run.output, re.MULTILINE):
+        bad = re.search(r"wrong|failed" if tier != "core" else r"wrong|failed|refused", counts)
+        yield Line(f"SBML cases, {tier}", "all passed" if tier == "core" else "none wrong", counts, not bad)
+    yield ended_well(run)
+
+
+def read_agreement(run: Run) -> Iterator[Line]:
+    """The script judges itself; its last line says what was found."""
+    last = (run.output.strip().splitlines() or ["nothing printed"])[-1]
+    yield Line("kernel against the reference solver", "exit code 0", last, run.code == 0)
+
+
+def read_bench(run: Run) -> Iterator[Line]:
+    """The ratios and times that the benchmark left in build/bench.json."""
+    if run.code == 0:
+        found = json.loads(BENCH.read_text(encoding="utf-8"))
+        yield at_least("faster than libRoadRunner at comparable error", 40, found["over_libroadrunner"], " x")
+        yield at_least(f"faster than the best other ({found['best_other']})", 18, found["over_best_other"], " x")
+        yield below("first run of a mechanism, nothing cached", 2, found["cold_seconds"])
+        yield below("run of a cached mechanism", 0.3, found["cached_seconds"])
+        yield below("import antagony", 1, found["import_seconds"])
+    yield ended_well(run)
+
+
+def read_verdict(run: Run) -> Iterator[Line]:
+    """The whole answer, kernels built anew."""
+    yield below("whole verdict, nothing cached", 90, run.seconds)
+    yield ended_well(run)
+
+
+PYTHON = sys.executable
+WHOLE = (PYTHON, "-m", "antagony.cli", "verdict", "--out", "{scratch}/verdict.html")
+PROOFS = (
+    Proof("conformance", "Outside suites", (PYTHON, "proofs/conformance.py"), read_conformance),
+    Proof("agreement", "Agreement with the reference solver", (PYTHON, "proofs/agreement.py"), read_agreement),
+    Proof("bench", "Speed", (PYTHON, "benchmarks/bench.py"), read_bench),
+    Proof("verdict", "The whole verdict", WHOLE, read_verdict),
+)
+
+
+def run_proof(proof: Proof) -> Run:
+    """Run the command with an empty kernel cache; what it prints is shown as it comes."""
+    lines = []
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [part.format(scratch=scratch) for part in proof.command]
+        environment = {**os.environ, "ANTAGONY_CACHE": f"{scratch}/cache", "NO_COLOR": "1", "COLUMNS": "160"}
+        start = time.perf_counter()
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            for line in process.stdout or ():
+                print(f"  {line}", end="", flush=True)
+                lines.append(line)
+        return Run(process.returncode, "".join(lines), time.perf_counter() - start)
+
+
+def read_lines(proof: Proof, run: Run) -> list[Line]:
+    """The proof's lines; output that cannot be read is a miss, not a crash."""
+    try:
+        return list(proof.read(run))
+    except (OSError, KeyError, ValueError) as error:
+        return [Line("result", "readable", f"{type(error).__name__}: {error}", False)]
+
+
+def write_report(proof: Proof, run: Run, lines: list[Line], folder: Path) -> None:
+    """Target against measured as a page: date, machine, command, table, and what was printed."""
+    rows = [f"| {line.what} | {line.target} | {line.measured} | {VERDICTS[line.met]} |" for line in lines]
+    command = " ".join(("python", *proof.command[1:])).replace("{scratch}/", "")
+    text = [
+        f"# {proof.title}",
+        "",
+        f"{date.today().isoformat()}, commit {commit()}, {run.seconds:.0f} s, {machine()}.",
+        f"Command: `{command}`, with an empty `ANTAGONY_CACHE`; `make prove` runs them all.",
+        "",
+        "| promise | target | measured | |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        "```",
+        *run.output.rstrip().splitlines()[-60:],
+        "```",
+        "",
+    ]
+    folder.mkdir(exist_ok=True)
+    (folder / f"{proof.name}.md").write_text("\n".join(text), encoding="utf-8")
+
+
+VERDICTS = {True: "met", False: "missed", None: "not asked"}
+
+
+def commit() -> str:
+    """Short name of the commit, marked when the tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return run.stdout.strip() or "unknown"
+
+
+def machine() -> str:
+    """Processor, cores and Python, for speed means nothing without them."""
+    try:
+        processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    except OSError:
+        processor = None
+    name = processor[1] if processor else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def main() -> int:
+    """Run the proofs named on the command line, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(proof.name for proof in PROOFS)}; default: all")
+    parser.add_argument("--reports", type=Path, default=ROOT / "reports", help="folder for the reports")
+    arguments = parser.parse_args()
+    chosen = [proof for proof in PROOFS if not arguments.names or proof.name in arguments.names]
+    if unknown := set(arguments.names) - {proof.name for proof in PROOFS}:
+        parser.error(f"no proof named {', '.join(sorted(unknown))}")
+    found: list[Line] = []
+    for proof in chosen:
+        print(f"{proof.title}: {' '.join(proof.command[1:])}", flush=True)
+        run = run_proof(proof)
+        lines = read_lines(proof, run)
+        write_report(proof, run, lines, arguments.reports)
+        found += lines
+    print()
+    for line in found:
+        print(f"{VERDICTS[line.met]:9s} {line.what}: {line.measured} (target {line.target})")
+    return int(any(line.met is False for line in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,314 @@
+"""The report of a verdict: one HTML file that asks no host for anything, and one picture of all rivals.
+
+Files are written whole under another name beside the target, then renamed; the same verdict gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import ReportError
+from .figures import agreement, plot_finding, plot_overview, plot_scenes, scene_title, svg_text
+from .units import format_number, format_time
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from .claims import ClaimResult
+    from .study import Claim, Condition, Probe
+    from .trial import Replay
+    from .verdict import MechanismVerdict, Verdict
+
+MAIN_SCENES = ("ketamine", "ketamine_naltrexone", "naltrexone")
+PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be read
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(verdict: Verdict, path: Path) -> Path:
+    """Write the report as one HTML file and return its path. Raises ReportError; nothing half-written is left behind."""
+    return _write_whole(Path(path), _page(verdict))
+
+
+def save_picture(verdict: Verdict, path: Path) -> Path:
+    """Write the overview of all mechanisms as an SVG file, its letters drawn as shapes. Raises ReportError."""
+    figure = plot_overview(verdict, _main_scenes(verdict))
+    text = svg_text(figure, "overview", _overview_label(verdict), outlines=True)
+    return _write_whole(Path(path), f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
+
+
+def _write_whole(path: Path, text: str) -> Path:
+    """Write under another name beside the target, then rename."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(beside, path)
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            beside.unlink(missing_ok=True)
+        reason = error.strerror or type(error).__name__
+        raise ReportError(f"{path}: cannot be written ({reason.lower()}); name a file in a folder you may write to") from None
+    return path
+
+
+# --- what the page shows -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure as text: the SVG element and the caption below it."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """One claim with the answer of every mechanism, None where it was not asked."""
+
+    claim: Claim
+    results: tuple[ClaimResult | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """One published finding with the prediction of every mechanism that replayed it, and its figure."""
+
+    replays: tuple[Replay, ...]
+    drawing: Drawing
+
+    @property
+    def first(self) -> Replay:
+        """Any of them: what was published is the same in all."""
+        return self.replays[0]
+
+    def of(self, slug: str) -> Replay | None:
+        """The prediction of one mechanism."""
+        return next((r for r in self.replays if r.mechanism == slug), None)
+
+
+def _page(verdict: Verdict) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": show_number,
+        "percent": show_percent,
+        "links": _links,
+        "scale": _scale,
+        "test": describe_test,
+        "condition": describe_condition,
+        "agreement": agreement,
+        "interval": _interval,
+        "observed": _observed,
+        "answer": _answer,
+        "separating": _separating,
+    }
+    claims = _claim_rows(verdict)
+    return environment.get_template("verdict.html.j2").render(
+        verdict=verdict,
+        mechanisms=verdict.mechanisms,
+        settings=verdict.settings,
+        claims=claims,
+        broken=[r for row in claims for r in row.results if r is not None and not r.holds and r.separating],
+        overview=_overview(verdict),
+        scenes={answer.slug: _scene_drawings(verdict, answer) for answer in verdict.mechanisms},
+        findings=_finding_rows(verdict),
+    )
+
+
+def _main_scenes(verdict: Verdict) -> Mapping[str, str]:
+    main = {name: verdict.scenes[name] for name in MAIN_SCENES if name in verdict.scenes}
+    return main or dict(list(verdict.scenes.items())[:PER_FIGURE])
+
+
+def _overview_label(verdict: Verdict) -> str:
+    names = ", ".join(answer.slug for answer in verdict.mechanisms)
+    return f"Receptors held, cAMP, mTORC1 and symptom score over time, one row for each of {names}"
+
+
+def _overview(verdict: Verdict) -> Drawing:
+    scenes = _main_scenes(verdict)
+    caption = (
+        f"Every mechanism under the same doses ({_listed(map(scene_title, scenes.values()))}). Lines: the typical patient "
+        "at nominal values. Shaded: 5 to 95 % of prior draws. Columns share one scale. The time axis is stretched near the "
+        "dose, so that hours and days are both seen; strokes mark the times of dosing, 0 is the reference dose."
+    )
+    return _drawing(svg_text(plot_overview(verdict, scenes), "overview", _overview_label(verdict)), caption)
+
+
+def _scene_drawings(verdict: Verdict, answer: MechanismVerdict) -> tuple[Drawing, ...]:
+    """The mechanism's curves under the main scenes, then under further ones, a few at a time."""
+    main = _main_scenes(verdict)
+    others = [name for name in verdict.scenes if name not in main and name in answer.curves.arm]
+    groups = [list(main), *(others[i : i + PER_FIGURE] for i in range(0, len(others), PER_FIGURE))]
+    drawings = []
+    for i, names in enumerate(groups):
+        scenes = {name: verdict.scenes[name] for name in names}
+        titles = _listed(map(scene_title, scenes.values()))
+        label = f"{answer.title}: curves over time for {titles}"
+        svg = svg_text(plot_scenes(answer, scenes), f"{answer.slug}-{i}", label)
+        lost = "" if answer.calibrated else " Its outcome scale cannot be calibrated, so the score shows the nearest reached."
+        caption = (
+            f"{answer.title} ({answer.slug}): {titles}. Lines: the typical patient at nominal values. Shaded: 5 to 95 % of "
+            f"prior draws, where drawn. Strokes mark the times of dosing; each panel has a scale of its own.{lost}"
+        )
+        drawings.append(_drawing(svg, caption))
+    return tuple(drawings)
+
+
+def _drawing(svg: str, caption: str) -> Drawing:
+    from markupsafe import Markup
+
+    return Drawing(Markup(svg), caption)  # noqa: S704 - made by svg_text, which escapes
+
+
+def _claim_rows(verdict: Verdict) -> tuple[ClaimRow, ...]:
+    """Claims asked of all, in the order of the case."""
+    by_mechanism = [{r.claim.id: r for r in answer.claims} for answer in verdict.mechanisms]
+    known = {id_: result.claim for results in by_mechanism for id_, result in results.items()}
+    return tuple(ClaimRow(claim, tuple(results.get(id_) for results in by_mechanism)) for id_, claim in known.items())
+
+
+def _finding_rows(verdict: Verdict) -> tuple[FindingRow, ...]:
+    """Published findings, each with what every mechanism predicts."""
+    grouped: dict[tuple[str, str], list[Replay]] = {}
+    for replay in (r for answer in verdict.mechanisms for r in answer.replays):
+        grouped.setdefault((replay.study, replay.finding.id), []).append(replay)
+    rows = []
+    for i, replays in enumerate(grouped.values()):
+        words = ", ".join(f"{r.mechanism} {agreement(r)}" for r in replays)
+        label = f"{replays[0].text}; published {_observed(replays[0])}; {words}"
+        shown = "" if replays[0].observed is None else " (dashed; grey band: its 95 % interval where published)"
+        caption = (
+            f"{replays[0].text}. Published: {_observed(replays[0])}{shown}. Rows: median and 95 % predictive interval of each "
+            "mechanism, full where it agrees, hollow where not."
+        )
+        rows.append(FindingRow(tuple(replays), _drawing(svg_text(plot_finding(replays), f"finding-{i}", label), caption)))
+    return tuple(rows)
+
+
+# --- words and numbers ---------------------------------------------------------------------------------------------------
+
+
+def show_number(value: float | None, digits: int = 3) -> str:
+    """A number to a few digits, with a true minus; `unknown` where there is none.
+
+    >>> show_number(0.012345), show_number(-1234.5), show_number(12.0), show_number(None)
+    ('0.0123', '\N{MINUS SIGN}1234', '12', 'unknown')
+    """
+    if value is None or not math.isfinite(value):
+        return "unknown"
+    size = abs(value)
+    text = f"{value:.0f}" if 10**digits <= size < 1e6 else f"{value:.{digits}g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def show_percent(share: float, error: float | None = None) -> str:
+    """A share as per cent, with its Monte-Carlo error.
+
+    >>> show_percent(0.875, 0.0074), show_percent(1.0)
+    ('87.5 ± 0.7 %', '100 %')
+    """
+    if not math.isfinite(share):
+        return "unknown"
+    return f"{100 * share:.0f} %" if error is None else f"{100 * share:.1f} ± {100 * error:.1f} %"
+
+
+def describe_condition(condition: Condition) -> str:
+    """Regimen and probes of a claim's condition in words; `no drug` where there is neither."""
+    return "; ".join([*([condition.regimen] if condition.regimen else []), *map(_probe, condition.probes)]) or "no drug"
+
+
+def _probe(probe: Probe) -> str:
+    what = f"{probe.parameter} = {show_number(probe.set)}" if probe.set is not None else ""
+    what = what or f"{probe.parameter} x {show_number(probe.scale)}"
+    since = "" if probe.start is None else f" from {format_time(probe.start)}"
+    return what + since + ("" if probe.until is None else f" until {format_time(probe.until)}")
+
+
+def describe_test(claim: Claim) -> str:
+    """What a claim measures and demands, in one line."""
+    if claim.at is not None:
+        when = f"at {format_time(claim.at)}"
+    else:
+        begin, end = claim.within or (0.0, 0.0)
+        word = {"max": "largest", "min": "smallest", "mean": "mean"}.get(claim.statistic, "last")
+        when = f"{word} from {format_time(begin)} to {format_time(end)}"
+    margin = format_number(claim.margin)
+    demand = {
+        "rises": f"rises by {margin} or more",
+        "falls": f"falls by {margin} or more",
+        "stays": f"stays within ±{margin}",
+        "at_least": f"is at least {show_number(claim.value)}",
+        "at_most": f"is at most {show_number(claim.value)}",
+    }[claim.relation]
+    how = {"ratio": " (relative)", "share": " (share of the reference's change)"}.get(claim.measure, "")
+    return f"{claim.output} {demand}{how}, {when}"
+
+
+def _answer(result: ClaimResult) -> str:
+    """Holds or broken, and why where the margin alone does not tell."""
+    if result.holds:
+        return "holds"
+    if not math.isfinite(result.measured):
+        return "broken: no value"
+    return "broken: not calibrated" if result.margin >= 0 else "broken"
+
+
+def _separating(result: ClaimResult) -> str:
+    """Parameters that most part holding from broken draws, and which way the claim wants them."""
+    return ", ".join(
+        f"{s.parameter} {'high' if s.higher_holds else 'low'} ({s.distance:.2f})" for s in result.separating
+    )
+
+
+def _scale(answer: MechanismVerdict) -> str:
+    if not answer.calibrated:
+        return "cannot be calibrated"
+    return f"solved: {show_number(answer.scale)}" + (", outside its prior" if answer.outside_prior else "")
+
+
+def _interval(replay: Replay) -> str:
+    if not math.isfinite(replay.predicted):
+        return "no prediction"
+    return f"{show_number(replay.predicted, 2)} ({show_number(replay.low, 2)} to {show_number(replay.high, 2)})"
+
+
+def _observed(replay: Replay) -> str:
+    """What was published: a value with its interval, a bare value, or a side."""
+    if replay.observed is None:
+        side = {1: "more than 0", -1: "less than 0"}.get(replay.finding.sign or 0)
+        return f"{side}, size not published" if side else "no number"
+    value = f"{show_number(replay.observed)} {replay.unit}".rstrip()
+    if replay.finding.kind == "none_different":
+        return "no difference"
+    if replay.observed_low is None or replay.observed_high is None:
+        return value
+    return f"{value} ({show_number(replay.observed_low)} to {show_number(replay.observed_high)})"
+
+
+def _links(text: str) -> Markup:
+    """Text with its DOIs and web addresses as plain links, everything else escaped."""
+    from markupsafe import Markup, escape
+
+    parts, end = [], 0
+    for found in re.finditer(r"https?://[^\s<>\"]+|\b10\.\d{4,9}/[^\s<>\"]+", text):
+        shown = found[0].rstrip(".,;)")
+        target = shown if shown.startswith("http") else f"https://doi.org/{shown}"
+        parts += [escape(text[end : found.start()]), Markup('<a rel="noreferrer" href="{}">{}</a>').format(target, shown)]
+        end = found.start() + len(shown)
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def _listed(names: Iterable[str]) -> str:
+    words = list(names)
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
