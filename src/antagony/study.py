@@ -613,7 +613,8 @@ def _validated(model: type[Model], raw: object, where: str, error: type[CaseErro
 
 def _sentence(cause: ValidationError, raw: object, where: str) -> str:
     """One sentence for the first fault: where it stands, the key, what is wrong, the near miss."""
-    detail = cause.errors()[0]
+    details = cause.errors()
+    detail = next((d for d in details if d["type"] == "extra_forbidden"), details[0])  # a slip explains what is missing
     location = list(detail["loc"])
     for kind in ("arms", "findings"):  # name the arm or finding rather than count it
         if len(location) > 1 and location[0] == kind and isinstance(raw, Mapping):
