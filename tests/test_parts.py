@@ -255,6 +255,15 @@ def test_adaptation_wears_a_lasting_block_out() -> None:
     assert (np.diff(curves["nmda_effective_block"]) <= 1e-9).all()
 
 
+def test_resting_receptors_adapt_to_their_own_block_alone() -> None:
+    driven = after("nmda_rest/wiring.ant", 48.0, nmda_driven_load=0.5)
+    assert driven["nmda_adaptation"] > 0.1
+    assert driven["nmda_rest_adaptation"] == 0
+    both = after("nmda_rest/wiring.ant", 48.0, **BLOCK, nmda_driven_load=0.5)
+    gone = math.exp(-48 / both["nmda_adaptation_time"])
+    assert both["nmda_rest_phasic_block"] == pytest.approx(0.2 / 1.2 * gone, rel=1e-6)
+
+
 def test_blocks_combine_as_independent_sites() -> None:
     got = after("none/wiring.ant", 1e-6, nmda_load=0.25, nmda_driven_load=1.0, nmda_imposed_driven_block=0.5)
     assert got["nmda_rest_block"] == pytest.approx(0.2)

@@ -82,7 +82,7 @@ def _style(**more: object) -> Iterator[None]:
         yield
 
 
-# --- scenes over time ----------------------------------------------------------------------------------------------------
+# --- scenes over time ------------------------------------------------------------------------------------------------
 
 
 def plot_scenes(answer: MechanismVerdict, scenes: Mapping[str, str]) -> Figure:
@@ -90,54 +90,62 @@ def plot_scenes(answer: MechanismVerdict, scenes: Mapping[str, str]) -> Figure:
 
     `scenes`: title, colon, prescription text by name; those that the curves lack are left out.
     """
-    from matplotlib.figure import Figure
-
     shown = {name: text for name, text in scenes.items() if name in answer.curves.arm}
     outputs = [n for n in PANELS if n in answer.curves] or [str(n) for n in answer.curves.data_vars][:6]
-    columns = 3 if len(outputs) > 2 else len(outputs)
-    rows = math.ceil(len(outputs) / columns)
+    columns = min(len(outputs), 3)
     with _style():
-        figure = Figure(figsize=(2.9 * columns, 1.95 * rows + 0.75), layout="constrained")
-        panels = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-        for panel, output in zip(panels, outputs, strict=False):
+        handles = _legend(shown)
+        figure, panels = _grid(-(-len(outputs) // columns), columns, panel=(2.45, 1.3), gaps=(0.5, 0.72), above=0.62)
+        for panel, output in zip(panels.ravel(), outputs, strict=False):
             _draw(panel, answer, output, shown)
             title = str(answer.curves[output].attrs.get("long_name", output))
-            panel.set_title("\n".join(wrap(title, 36)), loc="left", pad=14)
+            panel.set_title("\n".join(wrap(title, 38)), loc="left", pad=13)
             panel.set_ylim(*_limits([answer], [output], shown))
             _mark(panel, answer, shown)
-        for panel in panels[len(outputs) :]:
+        for panel in panels.ravel()[len(outputs) :]:
             panel.set_axis_off()
-        _legend(figure, shown, columns=3)
+        _explain(figure, handles, columns)
     return figure
 
 
 def plot_overview(verdict: Verdict, scenes: Mapping[str, str]) -> Figure:
     """All mechanisms in one picture: a row each, columns for receptors, cAMP, mTORC1 and score on common scales."""
-    from matplotlib.figure import Figure
-
     answers = verdict.mechanisms
     known = {str(name) for answer in answers for name in answer.curves.arm.values}
     shown = {name: text for name, text in scenes.items() if name in known}
     columns = [(t, present) for t, o in COLUMNS if (present := {n: s for n, s in o.items() if _has(answers, n)})]
     with _style():
-        figure = Figure(figsize=(10.4, 1.62 * len(answers) + 1.0), layout="constrained")
-        figure.get_layout_engine().set(hspace=0.05)  # type: ignore[union-attr, call-arg]
-        panels = figure.subplots(len(answers), len(columns), squeeze=False)
+        figure, panels = _grid(len(answers), len(columns), panel=(2.15, 1.1), gaps=(0.42, 0.3), above=0.6)
         for j, (title, outputs) in enumerate(columns):
             limits = _limits(answers, list(outputs), shown)
             for i, answer in enumerate(answers):
-                panel = panels[i, j]
                 for output, short in outputs.items():
-                    _draw(panel, answer, output, shown, short=short)
-                panel.set_ylim(*limits)
-                _mark(panel, answer, shown, letters=i == 0)
-                panel.tick_params(labelbottom=i == len(answers) - 1)
-                if i == 0:
-                    panel.annotate(title, (0, 1), (0, 29), "axes fraction", "offset points", weight="bold", fontsize=9)
+                    _draw(panels[i, j], answer, output, shown, short=short)
+                panels[i, j].set_ylim(*limits)
+                _mark(panels[i, j], answer, shown, letters=i == 0)
+                panels[i, j].tick_params(labelbottom=i == len(answers) - 1)
+            panels[0, j].annotate(
+                title, (0, 1), (0, 30), "axes fraction", "offset points", weight="bold", fontsize=9.5, color=INK
+            )
         for i, answer in enumerate(answers):
-            panels[i, 0].set_title(_row_title(answer), loc="left", pad=14 if i == 0 else 5, fontsize=8.5)
-        _legend(figure, shown, columns=4)
+            panels[i, 0].set_title(_row_title(answer), loc="left", pad=13 if i == 0 else 4, weight="bold")
+        _explain(figure, _legend(shown), 4)
     return figure
+
+
+def _grid(
+    rows: int, columns: int, *, panel: tuple[float, float], gaps: tuple[float, float], above: float
+) -> tuple[Figure, NDArray[Any]]:
+    """Figure and panels (row, column) of one size [inch]; `above` is room for titles below two rows of legend."""
+    from matplotlib.figure import Figure
+
+    left, right, below, top = 0.42, 0.14, 0.27, above + 0.45
+    width = left + columns * panel[0] + (columns - 1) * gaps[0] + right
+    height = top + rows * panel[1] + (rows - 1) * gaps[1] + below
+    figure = Figure(figsize=(width, height))
+    edges = {"left": left / width, "right": 1 - right / width, "bottom": below / height, "top": 1 - top / height}
+    spaces = {"wspace": gaps[0] / panel[0], "hspace": gaps[1] / panel[1]}
+    return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | spaces)
 
 
 def _has(answers: Sequence[MechanismVerdict], output: str) -> bool:
@@ -155,7 +163,7 @@ def _draw(panel: Axes, answer: MechanismVerdict, output: str, scenes: Mapping[st
         return
     curves = answer.curves[output].isel(draw=0, subject=0)
     times = curves.time.to_numpy()
-    highest: tuple[float, float] | None = None
+    highest = (-math.inf, 0.0)
     for (colour, dashes), name in zip(_lines(len(scenes)), scenes, strict=True):
         if name not in curves.arm:
             continue
@@ -167,9 +175,9 @@ def _draw(panel: Axes, answer: MechanismVerdict, output: str, scenes: Mapping[st
         panel.plot(times, values, color=colour, linestyle=dashes)
         if np.isfinite(values).any():
             top = int(np.nanargmax(values))
-            highest = max(highest or (-math.inf, 0.0), (float(values[top]), float(times[top])))
-    if short and highest is not None:
-        panel.annotate(short, highest[::-1], (4, 1), textcoords="offset points", fontsize=7.5, color=INK)
+            highest = max(highest, (float(values[top]), float(times[top])))
+    if short and math.isfinite(highest[0]):
+        panel.annotate(short, (highest[1], highest[0]), (4, 1), textcoords="offset points", fontsize=7.5, color=INK)
     if output.endswith("_relative"):
         panel.axhline(1, color=GREY, linewidth=0.6, linestyle=(0, (1, 3)))
     _time_axis(panel, float(times[0]), float(times[-1]))
@@ -188,7 +196,9 @@ def _time_axis(panel: Axes, first: float, last: float) -> None:
     panel.set_xticks([], minor=True)
 
 
-def _limits(answers: Sequence[MechanismVerdict], outputs: Sequence[str], scenes: Mapping[str, str]) -> tuple[float, float]:
+def _limits(
+    answers: Sequence[MechanismVerdict], outputs: Sequence[str], scenes: Mapping[str, str]
+) -> tuple[float, float]:
     """Range that holds every curve and band; at least a tenth of the level wide, so that rest looks like rest."""
     seen = [np.zeros(0)]
     for answer in answers:
@@ -204,7 +214,7 @@ def _limits(answers: Sequence[MechanismVerdict], outputs: Sequence[str], scenes:
     return middle - half, middle + half
 
 
-# --- doses and legend ----------------------------------------------------------------------------------------------------
+# --- doses and legend ------------------------------------------------------------------------------------------------
 
 
 def scene_title(text: str) -> str:
@@ -225,7 +235,8 @@ def _letters(scenes: Mapping[str, str]) -> dict[str, str]:
     drugs = sorted({dose.drug for text in scenes.values() for dose in scene_doses(text) if dose.drug})
     return {
         drug: next(
-            (drug[:n] for n in range(1, len(drug)) if not any(d != drug and d.startswith(drug[:n]) for d in drugs)), drug
+            (drug[:n] for n in range(1, len(drug)) if not any(d != drug and d.startswith(drug[:n]) for d in drugs)),
+            drug,
         ).capitalize()
         for drug in drugs
     }
@@ -247,8 +258,8 @@ def _mark(panel: Axes, answer: MechanismVerdict, scenes: Mapping[str, str], *, l
                 )  # fmt: skip
 
 
-def _legend(figure: Figure, scenes: Mapping[str, str], *, columns: int) -> None:
-    """One legend above: scenes, band, and what the letters of the doses stand for."""
+def _legend(scenes: Mapping[str, str]) -> list[Any]:
+    """Legend entries: scenes, band, and what the letters of the doses stand for."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -259,12 +270,19 @@ def _legend(figure: Figure, scenes: Mapping[str, str], *, columns: int) -> None:
     handles.append(Patch(color=GREY, alpha=0.25, linewidth=0, label="5-95 % of prior draws"))
     for drug, letter in _letters(scenes).items():
         texts = {dose.text() for text in scenes.values() for dose in scene_doses(text) if dose.drug == drug}
-        label = f"{drug} given" if len(texts) > 1 else texts.pop()
-        handles.append(Line2D([], [], color=GREY, linewidth=0.6, marker=f"${letter}$", markersize=6, label=label))
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, fontsize=8, handlelength=2.8)
+        handles.append(Patch(color="none", label=f"{letter}: {f'{drug} given' if len(texts) > 1 else texts.pop()}"))
+    return handles
 
 
-# --- findings ------------------------------------------------------------------------------------------------------------
+def _explain(figure: Figure, handles: Sequence[Any], columns: int) -> None:
+    """One legend along the top, whatever lies below."""
+    figure.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns, fontsize=8,
+        handlelength=2.8, columnspacing=1.4,
+    )  # fmt: skip
+
+
+# --- findings --------------------------------------------------------------------------------------------------------
 
 
 def plot_finding(replays: Sequence[Replay]) -> Figure:
@@ -272,9 +290,10 @@ def plot_finding(replays: Sequence[Replay]) -> Figure:
     from matplotlib.figure import Figure
 
     first = replays[0]
+    width, height = 5.4, 0.27 * (len(replays) + 1) + 0.62
     with _style():
-        figure = Figure(figsize=(5.2, 0.27 * (len(replays) + 1) + 0.85), layout="constrained")
-        panel = figure.subplots()
+        figure = Figure(figsize=(width, height))
+        panel = figure.add_axes((1.25 / width, 0.45 / height, (width - 2.2) / width, 1 - 0.57 / height))
         ends = _span(replays)
         panel.set_xlim(*ends)
         panel.set_ylim(len(replays) - 0.4, -1.6)
@@ -320,12 +339,16 @@ def _draw_prediction(panel: Axes, row: int, replay: Replay) -> None:
     word = agreement(replay)
     colour = GREY if replay.calibrates or replay.agrees is None else LINES[0][0] if replay.agrees else LINES[1][0]
     if not math.isfinite(replay.predicted):
-        panel.annotate("no prediction", (0.5, row), xycoords=panel.get_yaxis_transform(), ha="center", va="center", color=GREY)
+        panel.annotate(
+            "no prediction", (0.5, row), xycoords=panel.get_yaxis_transform(), ha="center", va="center", color=GREY
+        )
         word = ""
     panel.plot([replay.low, replay.high], [row, row], color=colour, linewidth=1.8)
     filled = colour if replay.agrees else "white"
     panel.plot([replay.predicted], [row], "o", color=colour, markerfacecolor=filled, markersize=6, markeredgewidth=1.5)
-    panel.annotate(word, (1.02, row), xycoords=panel.get_yaxis_transform(), va="center", fontsize=7.5, annotation_clip=False)
+    panel.annotate(
+        word, (1.02, row), xycoords=panel.get_yaxis_transform(), va="center", fontsize=7.5, annotation_clip=False
+    )
 
 
 def agreement(replay: Replay) -> str:
@@ -339,7 +362,7 @@ def agreement(replay: Replay) -> str:
     return agrees if replay.agrees else not_
 
 
-# --- SVG text ------------------------------------------------------------------------------------------------------------
+# --- SVG text --------------------------------------------------------------------------------------------------------
 
 
 def svg_text(figure: Figure, name: str, label: str, *, outlines: bool = False) -> str:

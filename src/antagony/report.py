@@ -31,7 +31,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(verdict: Verdict, path: Path) -> Path:
-    """Write the report as one HTML file and return its path. Raises ReportError; nothing half-written is left behind."""
+    """Write the report as one HTML file and return its path. Raises ReportError and leaves nothing half-written."""
     return _write_whole(Path(path), _page(verdict))
 
 
@@ -53,11 +53,12 @@ def _write_whole(path: Path, text: str) -> Path:
         if not isinstance(error, FileExistsError):
             beside.unlink(missing_ok=True)
         reason = error.strerror or type(error).__name__
-        raise ReportError(f"{path}: cannot be written ({reason.lower()}); name a file in a folder you may write to") from None
+        advice = "name a file in a folder you may write to"
+        raise ReportError(f"{path}: cannot be written ({reason.lower()}); {advice}") from None
     return path
 
 
-# --- what the page shows -------------------------------------------------------------------------------------------------
+# --- what the page shows ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,11 @@ def _page(verdict: Verdict) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "number": show_number,
@@ -138,9 +143,10 @@ def _overview_label(verdict: Verdict) -> str:
 def _overview(verdict: Verdict) -> Drawing:
     scenes = _main_scenes(verdict)
     caption = (
-        f"Every mechanism under the same doses ({_listed(map(scene_title, scenes.values()))}). Lines: the typical patient "
-        "at nominal values. Shaded: 5 to 95 % of prior draws. Columns share one scale. The time axis is stretched near the "
-        "dose, so that hours and days are both seen; strokes mark the times of dosing, 0 is the reference dose."
+        f"Every mechanism under the same doses ({_listed(map(scene_title, scenes.values()))}). "
+        "Lines: the typical patient at nominal values. Shaded: 5 to 95 % of prior draws. Columns share one scale. "
+        "The time axis is stretched near the dose, so that hours and days are both seen; strokes mark the times of "
+        "dosing, 0 is the reference dose."
     )
     return _drawing(svg_text(plot_overview(verdict, scenes), "overview", _overview_label(verdict)), caption)
 
@@ -156,10 +162,15 @@ def _scene_drawings(verdict: Verdict, answer: MechanismVerdict) -> tuple[Drawing
         titles = _listed(map(scene_title, scenes.values()))
         label = f"{answer.title}: curves over time for {titles}"
         svg = svg_text(plot_scenes(answer, scenes), f"{answer.slug}-{i}", label)
-        lost = "" if answer.calibrated else " Its outcome scale cannot be calibrated, so the score shows the nearest reached."
+        lost = (
+            ""
+            if answer.calibrated
+            else " Its outcome scale cannot be calibrated, so the score shows the nearest reached."
+        )
         caption = (
-            f"{answer.title} ({answer.slug}): {titles}. Lines: the typical patient at nominal values. Shaded: 5 to 95 % of "
-            f"prior draws, where drawn. Strokes mark the times of dosing; each panel has a scale of its own.{lost}"
+            f"{answer.title} ({answer.slug}): {titles}. Lines: the typical patient at nominal values. Shaded, where "
+            "drawn: 5 to 95 % of prior draws. Strokes mark the times of dosing; each panel has a scale of its own."
+            f"{lost}"
         )
         drawings.append(_drawing(svg, caption))
     return tuple(drawings)
@@ -168,7 +179,7 @@ def _scene_drawings(verdict: Verdict, answer: MechanismVerdict) -> tuple[Drawing
 def _drawing(svg: str, caption: str) -> Drawing:
     from markupsafe import Markup
 
-    return Drawing(Markup(svg), caption)  # noqa: S704 - made by svg_text, which escapes
+    return Drawing(Markup(svg), caption)
 
 
 def _claim_rows(verdict: Verdict) -> tuple[ClaimRow, ...]:
@@ -189,14 +200,16 @@ def _finding_rows(verdict: Verdict) -> tuple[FindingRow, ...]:
         label = f"{replays[0].text}; published {_observed(replays[0])}; {words}"
         shown = "" if replays[0].observed is None else " (dashed; grey band: its 95 % interval where published)"
         caption = (
-            f"{replays[0].text}. Published: {_observed(replays[0])}{shown}. Rows: median and 95 % predictive interval of each "
-            "mechanism, full where it agrees, hollow where not."
+            f"{replays[0].text}. Published: {_observed(replays[0])}{shown}. Rows: median and 95 % predictive "
+            "interval of each mechanism, full where it agrees, hollow where not."
         )
-        rows.append(FindingRow(tuple(replays), _drawing(svg_text(plot_finding(replays), f"finding-{i}", label), caption)))
+        rows.append(
+            FindingRow(tuple(replays), _drawing(svg_text(plot_finding(replays), f"finding-{i}", label), caption))
+        )
     return tuple(rows)
 
 
-# --- words and numbers ---------------------------------------------------------------------------------------------------
+# --- words and numbers -----------------------------------------------------------------------------------------------
 
 
 def show_number(value: float | None, digits: int = 3) -> str:
@@ -304,7 +317,10 @@ def _links(text: str) -> Markup:
     for found in re.finditer(r"https?://[^\s<>\"]+|\b10\.\d{4,9}/[^\s<>\"]+", text):
         shown = found[0].rstrip(".,;)")
         target = shown if shown.startswith("http") else f"https://doi.org/{shown}"
-        parts += [escape(text[end : found.start()]), Markup('<a rel="noreferrer" href="{}">{}</a>').format(target, shown)]
+        parts += [
+            escape(text[end : found.start()]),
+            Markup('<a rel="noreferrer" href="{}">{}</a>').format(target, shown),
+        ]
         end = found.start() + len(shown)
     return Markup("").join([*parts, escape(text[end:])])
 
