@@ -135,7 +135,7 @@ def run_dosing() -> bool:
     """The 29 NONMEM dosing scenarios through the kernel, at 1e-3 relative."""
     from antagony.exchange.nonmem import Compartment, read_records
     from antagony.kernel.build import build_kernel
-    from antagony.schedule import schedule
+    from antagony.schedule import lower_doses
     from antagony.simulation import run_phases
 
     frame = pd.read_csv(SUITES / "nonmem-dosing.csv", na_values=".")
@@ -147,7 +147,7 @@ def run_dosing() -> bool:
     passed, worst = 0, 0.0
     doses = read_records(frame.drop(columns=["C", "DV", "CP"], errors="ignore"), places)
     for subject, rows in frame.groupby("ID"):
-        phases = schedule(doses[subject], states=kernel.states, inputs=kernel.inputs, subjects=1)
+        phases = lower_doses(doses[subject], states=kernel.states, inputs=kernel.inputs, subjects=1)
         seen = rows[rows["evid"] == 0]
         times, want = seen["time"].to_numpy(float), seen["CP"].to_numpy(float)
         got = run_phases(kernel, kernel.defaults[None], phases, times, ["plasma"], settings)[0][0, :, 0]

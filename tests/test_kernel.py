@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import antimony
 import numpy as np
@@ -18,7 +19,7 @@ from antagony.kernel.library import Kernel, Status
 def sbml(text: str) -> str:
     antimony.clearPreviousLoads()
     assert antimony.loadAntimonyString(f"model m\n{text}\nend\n") >= 0, antimony.getLastError()
-    return antimony.getSBMLString("m")
+    return str(antimony.getSBMLString("m"))
 
 
 @dataclass
@@ -91,7 +92,7 @@ def test_ten_times_tighter_means_a_smaller_error() -> None:
         for r in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
     ]
     assert errors[0] < 1e-2
-    assert all(later < earlier for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(errors))
 
 
 def test_a_dose_is_exact_and_shown_after(oral: Kernel) -> None:
@@ -127,7 +128,10 @@ def lognormal_rows(kernel: Kernel, subjects: int) -> np.ndarray:
 def test_bits_do_not_depend_on_threads_batches_or_order(oral: Kernel) -> None:
     rows, times = lognormal_rows(oral, 700), np.linspace(0, 48, 13)
     table = Events(
-        np.tile([0.0, 6.0, 24.0], (700, 1)), np.tile([0, 1, 1], (700, 1)), np.zeros((700, 3)), np.tile([90.0, 4, 0], (700, 1))
+        np.tile([0.0, 6.0, 24.0], (700, 1)),
+        np.tile([0, 1, 1], (700, 1)),
+        np.zeros((700, 3)),
+        np.tile([90.0, 4, 0], (700, 1)),
     )
 
     def run(take: np.ndarray, threads: int) -> np.ndarray:

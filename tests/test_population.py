@@ -14,9 +14,20 @@ from antagony.population import draw_parameters, sample_population
 
 def row(name: str, *, bsv: float = 0.0, law: str = "log-normal", prior: Prior | None = None) -> Parameter:
     return Parameter(
-        id=name, name=name, nominal=prior.median if prior else 1.0, unit="dimensionless", estimate=prior is not None, prior=prior, bsv=bsv,
-        bsv_distribution=law, grade="assumed", source="", note="", file="made up", line=1,
-    )  # fmt: skip
+        id=name,
+        name=name,
+        nominal=prior.median if prior else 1.0,
+        unit="dimensionless",
+        estimate=prior is not None,
+        prior=prior,
+        bsv=bsv,
+        bsv_distribution=law,
+        grade="assumed",
+        source="",
+        note="",
+        file="made up",
+        line=1,
+    )
 
 
 def test_between_subject_spread_is_what_the_table_says() -> None:

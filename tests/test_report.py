@@ -350,7 +350,9 @@ def test_user_settings_of_matplotlib_change_nothing() -> None:
 
     answer = a_small_verdict().mechanisms[0]
     plain = svg_text(plot_scenes(answer, SCENES), "name", "label")
-    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "svg.fonttype": "path"}):
+    with matplotlib.rc_context(
+        {"font.size": 30, "font.family": "monospace", "axes.grid": True, "svg.fonttype": "path"}
+    ):
         before = dict(matplotlib.rcParams)
         assert svg_text(plot_scenes(answer, SCENES), "name", "label") == plain
         assert dict(matplotlib.rcParams) == before

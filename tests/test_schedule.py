@@ -17,7 +17,7 @@ from antagony.drug import ByDose, Drug, Route, Target
 from antagony.errors import RegimenError
 from antagony.exchange.nonmem import Compartment, read_records
 from antagony.regimen import parse_regimen
-from antagony.schedule import ADD, RESET, SET_INPUT, Events, Phase, PlacedDose, place, schedule
+from antagony.schedule import ADD, RESET, SET_INPUT, Events, Phase, PlacedDose, lower_doses, place
 
 STATES, INPUTS = ("depot", "central"), ("depot_in", "central_in")
 CLEARANCE, VOLUME, ABSORPTION = 1.1, 20.0, 1.5
@@ -80,7 +80,7 @@ class Oral:
 
 
 def lowered(*doses: PlacedDose, subjects: int = 1) -> tuple[Phase, ...]:
-    return schedule(doses, states=STATES, inputs=INPUTS, subjects=subjects)
+    return lower_doses(doses, states=STATES, inputs=INPUTS, subjects=subjects)
 
 
 def same_phases(left: tuple[Phase, ...], right: tuple[Phase, ...]) -> bool:
@@ -495,6 +495,18 @@ def test_a_dose_per_kg_counts_each_body_weight() -> None:
         (phase,) = lowered(dose, subjects=2)
         np.testing.assert_allclose(phase.events.value[:, 0], weights * 1.0 * 3200)
         np.testing.assert_allclose(phase.events.time, [[0.0, 0.5]] * 2)
+
+
+def test_train_steady_state_and_reset_reach_every_target() -> None:
+    text = "spray 28 mg nasal at 3 h ss every 24 h x 4 after reset; reset at 7 d"
+    *doses, reset = place(parse_regimen(text), {"spray": spray()}, VALUES, 70.0)
+    assert len(doses) == 2
+    assert {(d.time, d.interval, d.additional, d.steady_state, d.reset) for d in doses} == {(3.0, 24.0, 3, 1, True)}
+    assert (reset.is_reset_only, reset.time) == (True, 168.0)
+    (phase,) = lowered(*doses, reset, subjects=2)
+    assert phase.steady is not None
+    assert not phase.steady.adds  # both shares settle together
+    assert set(phase.steady.events.action[0].tolist()) == {ADD, SET_INPUT}
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,9 @@ def test_axes_are_named_and_units_attached(case: Case) -> None:
     assert run.attrs["rtol"] == Tolerances().relative
     assert run.attrs["failures"] == []
     level = run["ketamine_plasma"].sel(arm="k", time=1.0).to_numpy()
-    np.testing.assert_allclose(level, np.broadcast_to(level[0], level.shape), rtol=1e-6)  # plasma has no prior: same draws
+    np.testing.assert_allclose(
+        level, np.broadcast_to(level[0], level.shape), rtol=1e-6
+    )  # plasma has no prior: same draws
     assert len(np.unique(level[0])) == 5  # but every patient differs
 
 
@@ -68,7 +70,9 @@ def test_a_steady_state_equals_a_long_train(case: Case) -> None:
     """Naltrexone leaves its receptor over days, so 50 daily doses are needed to see what SS = 1 solves for."""
     mechanism = case.mechanism("none", ["naltrexone"])
     times = [0.0, 6.0, 23.9]
-    ss = simulate(mechanism, {"ss": case.regimen("naltrexone 50 mg po ss every 24 h")}, times, outputs=["naltrexone_pool"])
+    ss = simulate(
+        mechanism, {"ss": case.regimen("naltrexone 50 mg po ss every 24 h")}, times, outputs=["naltrexone_pool"]
+    )
     train = case.regimen("naltrexone 50 mg po at -60 d every 24 h x 61")
     long = simulate(mechanism, {"train": train}, times, outputs=["naltrexone_pool"])
     np.testing.assert_allclose(ss["naltrexone_pool"][0], long["naltrexone_pool"][0], rtol=1e-4)

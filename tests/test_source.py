@@ -26,17 +26,23 @@ A = "camp_crosstalk"
 HOURS = np.unique(np.r_[-1.0, 0.0, np.linspace(0.1, 6, 60), np.linspace(7, 72, 66)])
 
 
-def nominal(case: Case, slug: str, **variants: str) -> Draws:
+def nominal(case: Case, slug: str, variants: Mapping[str, str] | None = None) -> Draws:
     return calibrate(case, slug, NOMINAL, variants=variants).draws
 
 
 def run(
-    case: Case, slug: str, arms: Mapping[str, str | Arm], times: object = HOURS, *, draws: Draws | None = None, **variants: str
+    case: Case,
+    slug: str,
+    arms: Mapping[str, str | Arm],
+    times: object = HOURS,
+    *,
+    draws: Draws | None = None,
+    variants: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """Arms (prescription text or Arm) at nominal values under the case's default trial; (arm, time)."""
     placed = {n: a if isinstance(a, Arm) else Arm(case.regimen(a), (), case.trial) for n, a in arms.items()}
     mechanism = case.mechanism_for(slug, {d for arm in placed.values() for d in arm.regimen.drugs}, variants)
-    draws = nominal(case, slug, **variants) if draws is None else draws
+    draws = nominal(case, slug, variants) if draws is None else draws
     return simulate(mechanism, placed, times, draws=draws).isel(draw=0, subject=0)  # type: ignore[arg-type]
 
 
@@ -96,7 +102,7 @@ def test_s3_opioid_tone_keeps_camp_low(case: Case) -> None:
 def test_s4_naltrexone_silences_mu_frees_camp_and_lowers_mtorc1(
     case: Case, variants: dict[str, str], silenced: bool
 ) -> None:
-    result = run(case, A, {"naltrexone": NALTREXONE}, [0.0, 0.65], **variants).isel(arm=0, time=1)
+    result = run(case, A, {"naltrexone": NALTREXONE}, [0.0, 0.65], variants=variants).isel(arm=0, time=1)
     activity = float(result["mu_relative"])
     if silenced:
         assert activity <= (0.172 if not variants else 0.15)
@@ -154,7 +160,7 @@ def fraction_lost(case: Case, scale: float) -> float:
 
 @pytest.mark.parametrize("reversal", ["naltrexone 50 mg po at 1 h", "naloxone 4 mg nasal at 1 h"])
 def test_s7_the_reversal_drug_displaces_morphine(case: Case, reversal: str) -> None:
-    """The source names naltrexone; in an overdose it is naloxone. Both displace morphine, and the case says which is which."""
+    """The source names naltrexone; in an overdose it is naloxone. Both displace morphine, and the case says which."""
     morphine = "morphine 30 mg iv"
     result = run(case, A, {"alone": morphine, "reversed": f"{morphine}; {reversal}"}, [0.0, 0.9, 2.0])
     occupancy, activity = (result[name].sel(time=2.0) for name in ("mu_occupancy_opioid", "mu_relative"))
@@ -191,7 +197,7 @@ def test_s8_a_dose_outside_the_label_runs_and_small_supervised_doses_are_on_reco
 
 
 def test_s9_the_rival_reading_is_a_mechanism_of_its_own(case: Case) -> None:
-    """`direct_opioid` has its own road to mood: it gains with ketamine, loses under naltrexone, and owes morphine an effect."""
+    """`direct_opioid` has its own road to mood: it gains, loses under naltrexone, and owes morphine an effect."""
     arms = {"none": "", "ketamine": KETAMINE, "both": BOTH, "morphine": "morphine 10 mg iv"}
     result = run(case, "direct_opioid", arms)
     assert gain(result, "ketamine") > 5

@@ -57,7 +57,8 @@ def calibrate(
 
         find x:  mean score(treated, x) - mean score(comparator, x) at the finding's time = the published difference
 
-    A reference (`none`) has no effect to scale: its draws are kept as they are and count as reached. The score responds to x without integrating anew, so the root is found by bisection on log x over many decades.
+    A reference (`none`) has no effect to scale: its draws are kept as they are and count as reached. The score responds
+    to x without integrating anew, so the root is found by bisection on log x over many decades.
     """
     rule = case.calibration
     if rule is None:

@@ -186,10 +186,8 @@ class Case:
             rows |= _varied(rows, variant, wiring)
         return rows
 
-    def mechanism(
-        self, slug: str, drugs: Iterable[str] = (), variants: Mapping[str, str] | None = None
-    ) -> Mechanism:
-        """Compose a mechanism for a set of drugs and a choice of variants ({axis: name}); the base where none is named."""
+    def mechanism(self, slug: str, drugs: Iterable[str] = (), variants: Mapping[str, str] | None = None) -> Mechanism:
+        """Compose a mechanism for a set of drugs and a choice of variants ({axis: name}; none: the base)."""
         present = self.with_required(drugs)
         key = (slug, present, tuple(sorted((variants or {}).items())))
         if key not in self._composed:
@@ -219,9 +217,7 @@ class Case:
         yield from (frozenset(scene.regimen.drugs) for scene in self.scenes.values())
         yield from (frozenset(self.regimen(text).drugs) for text in texts)
 
-    def mechanism_for(
-        self, slug: str, drugs: Iterable[str], variants: Mapping[str, str] | None = None
-    ) -> Mechanism:
+    def mechanism_for(self, slug: str, drugs: Iterable[str], variants: Mapping[str, str] | None = None) -> Mechanism:
         """A composed mechanism that holds at least these drugs: that of the smallest family, or of just these drugs."""
         wanted = frozenset(drugs)
         holders = [family for family in self.families if wanted <= family]
@@ -304,7 +300,7 @@ def _varied(rows: Mapping[str, Parameter], variant: Variant, wiring: Wiring) -> 
 
 def open_case(folder: Path | str | None = None) -> Case:
     """Open a case folder, or the packaged case when none is named. Raises CaseError naming file, line or key."""
-    path = Path(str(files(__package__) / "cases" / PACKAGED)) if folder is None else Path(folder)
+    path = Path(str(files("antagony") / "cases" / PACKAGED)) if folder is None else Path(folder)
     if not (path / "case.toml").is_file():
         raise CaseError(f"{path}: no case.toml here; a case is a folder that holds one")
     head = _validated(_CaseFile, path / "case.toml")
@@ -345,7 +341,7 @@ def _drug_order(path: Path, named: Sequence[str]) -> list[str]:
     found = sorted(p.parent.name for p in (path / "drugs").glob("*/drug.toml"))
     for name in named:
         if name not in found:
-            raise CaseError(f'{path / "case.toml"}, key drugs: no folder drugs/{name}{near_miss(name, found)}')
+            raise CaseError(f"{path / 'case.toml'}, key drugs: no folder drugs/{name}{near_miss(name, found)}")
     return [*named, *(name for name in found if name not in named)]
 
 
@@ -428,4 +424,3 @@ def _hash(folder: Path) -> str:
 
 def _trial_values(head: _CaseFile) -> dict[str, float]:
     return {name: float(value) for name, value in head.trial.items() if isinstance(value, int | float)}
-

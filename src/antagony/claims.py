@@ -1,9 +1,10 @@
-"""Claims over draws: does each hold at nominal values, by what margin, in which share of the prior, and what decides it."""
+"""Claims over draws: does each hold at nominal values, by what margin, in which share of the prior, what decides it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ WINDOW_POINTS = 97  # moments at which a claim over a window is read, denser nea
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """A parameter whose draws differ between holding and broken: Kolmogorov-Smirnov distance, and in which direction."""
+    """A parameter whose draws differ between holding and broken: Kolmogorov-Smirnov distance, and the direction."""
 
     parameter: str
     distance: float
@@ -36,7 +37,8 @@ class ClaimResult:
 
     `measured` at nominal values and `margin`, its distance from the claim's threshold in the same measure (positive:
     holds). `share` of the draws in which it holds, with its Monte-Carlo error `share_error`; draws that cannot be
-    calibrated count as broken where the claim needs the outcome scale. `separating` names what most parts holding from broken draws.
+    calibrated count as broken where the claim needs the outcome scale. `separating` names what most parts the holding
+    from the broken draws.
     """
 
     claim: Claim
@@ -92,7 +94,7 @@ def scaled_outputs(mechanism: Mechanism, parameter: str) -> frozenset[str]:
 
     felt = {parameter}
     for name, rule in read_system(mechanism.sbml).rules.items():
-        if felt & {s.name for s in rule.free_symbols}:
+        if felt & {str(s) for s in rule.free_symbols}:
             felt.add(name)
     return frozenset(felt)
 
@@ -120,8 +122,8 @@ def _result(
 def claim_margin(claim: Claim, measured: float) -> float:
     """Distance of a measured value from the claim's threshold; positive where the claim holds, NaN where unknown.
 
-        rises: m - margin;  falls: -m - margin;  stays: margin - |m|   (a ratio is taken relative to 1)
-        at_least: m - value;  at_most: value - m
+    rises: m - margin;  falls: -m - margin;  stays: margin - |m|   (a ratio is taken relative to 1)
+    at_least: m - value;  at_most: value - m
     """
     change = measured - 1 if claim.measure == "ratio" else measured
     match claim.relation:
@@ -154,14 +156,14 @@ def _separate(sampled: Calibrated, holding: NDArray[np.bool_], most: int = 3) ->
     for name, values in sampled.draws.values.items():
         if name == sampled.parameter:
             continue
-        test = ks_2samp(values[holding], values[~holding], method="asymp")
+        test: Any = ks_2samp(values[holding], values[~holding], method="asymp")
         if test.pvalue < 1e-3:
             higher = float(np.median(values[holding])) > float(np.median(values[~holding]))
             found.append(Separation(name, float(test.statistic), higher))
     return tuple(sorted(found, key=lambda s: -s.distance)[:most])
 
 
-# --- measuring -----------------------------------------------------------------------------------------------------------
+# --- measuring -------------------------------------------------------------------------------------------------------
 
 
 def _measure_all(

@@ -79,7 +79,9 @@ def simulate(
     mechanism: Annotated[str, typer.Argument(help="Folder name of a mechanism, such as camp_crosstalk.")],
     regimen: Annotated[
         list[str],
-        typer.Argument(help='Prescription text, one arm each: "naltrexone 50 mg po at -45 min; ketamine 0.5 mg/kg iv over 40 min".'),
+        typer.Argument(
+            help='Prescription text, one arm each: "naltrexone 50 mg po at -45 min; ketamine 0.5 mg/kg iv over 40 min".'
+        ),
     ],
     output: Annotated[
         list[str] | None, typer.Option("--output", "-o", help="Readout to show; may be repeated. Default: score.")
@@ -88,12 +90,12 @@ def simulate(
     points: Annotated[int, typer.Option(min=2, help="Moments shown.")] = 25,
     patients: Annotated[int, typer.Option(min=1, help="Virtual patients; 1 is the typical patient.")] = 1,
     draws: Annotated[int, typer.Option(min=1, help="Prior draws; 1 is the nominal value of every parameter.")] = 1,
-    calibrated: Annotated[bool, typer.Option(help="Solve the outcome scale from the case's calibrating finding.")] = True,
+    calibrated: Annotated[
+        bool, typer.Option(help="Solve the outcome scale from the case's calibrating finding.")
+    ] = True,
     variant: VariantOption = None,
     seed: SeedOption = 1,
-    out: Annotated[
-        Path | None, typer.Option(help="Write .csv, .nc (NetCDF) or .svg instead of a table.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write .csv, .nc (NetCDF) or .svg instead of a table.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw curves in the terminal.")] = False,
     case: CaseOption = None,
     as_json: JsonOption = False,
@@ -161,9 +163,7 @@ def diff(
 
     opened = open_case(case)
     drugs = drug or list(opened.dosable)
-    found = compare_mechanisms(
-        opened.mechanism(first, drugs), opened.mechanism(second, drugs, parse_variants(variant))
-    )
+    found = compare_mechanisms(opened.mechanism(first, drugs), opened.mechanism(second, drugs, parse_variants(variant)))
     if as_json:
         from dataclasses import asdict
 
@@ -221,7 +221,7 @@ def main() -> None:
         raise
 
 
-# --- doing ---------------------------------------------------------------------------------------------------------------
+# --- doing -----------------------------------------------------------------------------------------------------------
 
 
 def parse_variants(texts: list[str] | None) -> dict[str, str]:
@@ -283,7 +283,8 @@ def claim_row(result: Any) -> dict[str, Any]:  # noqa: ANN401 - a ClaimResult; i
         "share_error": result.share_error,
         "draws": result.draws,
         "separating": [
-            {"parameter": s.parameter, "distance": s.distance, "higher_holds": s.higher_holds} for s in result.separating
+            {"parameter": s.parameter, "distance": s.distance, "higher_holds": s.higher_holds}
+            for s in result.separating
         ],
     }
 
@@ -314,7 +315,8 @@ def verdict_table(answer: Verdict) -> dict[str, Any]:
                 "failures": m.failures,
                 "claims": [claim_row(r) for r in (*m.claims, *m.own_claims)],
                 "replays": [
-                    {k: v for k, v in asdict(r).items() if k != "finding"} | {"finding": r.finding.id} for r in m.replays
+                    {k: v for k, v in asdict(r).items() if k != "finding"} | {"finding": r.finding.id}
+                    for r in m.replays
                 ],
             }
             for m in answer.mechanisms
@@ -322,7 +324,7 @@ def verdict_table(answer: Verdict) -> dict[str, Any]:
     }
 
 
-# --- printing ------------------------------------------------------------------------------------------------------------
+# --- printing --------------------------------------------------------------------------------------------------------
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -357,7 +359,9 @@ def print_verdict(answer: Verdict, console: Console) -> None:
 
     console.rule(answer.title)
     console.print(answer.question, markup=False)
-    table = Table(title="What each mechanism claims: holds (+) or broken (-) at nominal values, and in % of prior draws")
+    table = Table(
+        title="What each mechanism claims: holds (+) or broken (-) at nominal values, and in % of prior draws"
+    )
     table.add_column("claim", max_width=44)
     for m in answer.mechanisms:
         table.add_column(m.slug.replace("_", "\n"), justify="right")
@@ -398,7 +402,7 @@ def _replay_table(answer: Verdict) -> Any:  # noqa: ANN401
     from rich.table import Table
 
     table = Table(
-        title="Published findings replayed: predicted median, + within the 95 % interval; * used to calibrate, not counted"
+        title="Findings replayed: predicted median, + within the 95 % interval; * used to calibrate, not counted"
     )
     table.add_column("finding", no_wrap=True)
     table.add_column("observed", justify="right")
@@ -445,7 +449,13 @@ def _print_claims(results: list[Any], console: Console) -> None:
         parted = ", ".join(f"{s.parameter} {'high' if s.higher_holds else 'low'}" for s in r.separating)
         share = f"{100 * r.share:.1f} +- {100 * r.share_error:.1f} %"
         table.add_row(
-            r.mechanism, r.claim.id, "holds" if r.holds else "broken", f"{r.measured:.3g}", f"{r.margin:+.3g}", share, parted
+            r.mechanism,
+            r.claim.id,
+            "holds" if r.holds else "broken",
+            f"{r.measured:.3g}",
+            f"{r.margin:+.3g}",
+            share,
+            parted,
         )
     console.print(table)
 
@@ -513,9 +523,11 @@ def _write_svg(run: xr.Dataset, path: Path) -> None:
 
 
 def _plot_run(run: xr.Dataset) -> None:
-    import plotext
+    import plotext as terminal
 
-    for name, values in run.data_vars.items():
+    plotext: Any = terminal  # its functions are made at import, where no type checker sees them
+
+    for values in run.data_vars.values():
         plotext.clear_figure()
         for arm in run.arm.to_numpy():
             curve = values.sel(arm=arm).mean(("draw", "subject"))
@@ -531,7 +543,9 @@ def _print_run(run: xr.Dataset) -> None:
 
     for name, values in run.data_vars.items():
         unit = values.attrs["units"]
-        table = Table(title=f"{values.attrs['long_name']} ({name}){'' if unit in ('', 'dimensionless') else f' [{unit}]'}")
+        table = Table(
+            title=f"{values.attrs['long_name']} ({name}){'' if unit in ('', 'dimensionless') else f' [{unit}]'}"
+        )
         table.add_column("h", justify="right")
         for arm in run.arm.to_numpy():
             table.add_column(str(arm), justify="right")
@@ -541,7 +555,8 @@ def _print_run(run: xr.Dataset) -> None:
         _console().print(table)
     a = run.attrs
     _console().print(
-        f"{a['mechanism']} ({a['variants']}), {a['assumed_numbers']} assumed numbers, rtol {a['rtol']:g}, case {a['case_hash']}",
+        f"{a['mechanism']} ({a['variants']}), {a['assumed_numbers']} assumed numbers, "
+        f"rtol {a['rtol']:g}, case {a['case_hash']}",
         style="dim",
     )
 

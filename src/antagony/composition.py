@@ -1,7 +1,7 @@
 """Parts, drugs and a wiring -> one Antimony model -> SBML. No submodules: with units they disconnect in silence.
 
-libAntimony accepts a symbol that is defined twice or never. So every text is loaded alone first; what it *gives* (a rule,
-a reaction, a value) and what it *needs* (the rest) comes from the parsed result, and two givers or none are refused.
+libAntimony accepts a symbol that is defined twice or never. So every text is loaded alone first; what it *gives* (a
+rule, a reaction, a value) and what it *needs* (the rest) comes from the parsed result; two givers or none are refused.
 """
 
 from __future__ import annotations
@@ -118,11 +118,13 @@ def _refuse_duplicates(text: Text) -> None:
         line = bare.count("\n", 0, match.start(1)) + 1
         if key in seen:
             raise CompositionError(
-                f'{text.label}, line {line}: "{key[0]}" is defined again (first on line {seen[key]}); the last would win'
+                f'{text.label}, line {line}: "{key[0]}" is defined again (first on line {seen[key]}); keep one'
             )
         seen[key] = line
         if (key[0], ":=" if key[1] != ":=" else "'=") in seen:
-            raise CompositionError(f'{text.label}, line {line}: "{key[0]}" has an assignment rule and another definition')
+            raise CompositionError(
+                f'{text.label}, line {line}: "{key[0]}" has an assignment rule and another definition'
+            )
 
 
 def _load(name: str, texts: Sequence[Text]) -> tuple[str, str]:
@@ -137,8 +139,8 @@ def _load(name: str, texts: Sequence[Text]) -> tuple[str, str]:
     joined = "\n".join([*lines, "end", ""])
     antimony.clearPreviousLoads()
     if antimony.loadAntimonyString(joined) < 0:
-        raise CompositionError(_located(antimony.getLastError(), origin))
-    sbml = antimony.getSBMLString(name)
+        raise CompositionError(_located(str(antimony.getLastError()), origin))
+    sbml = str(antimony.getSBMLString(name))
     antimony.clearPreviousLoads()
     _refuse_empty_units(sbml, texts)
     return joined, sbml
@@ -201,7 +203,7 @@ def check_units(sbml: str) -> list[str]:
 def sums_text(receptors: Sequence[Receptor], sums: Sequence[Sum], drugs: Sequence[Drug]) -> Text:
     """Receptor loads and exposures, summed over the drugs present; zero where there are none.
 
-        <r>_load = sum of ratios, <r>_drive = sum of ratio x efficacy, <r>_<role> = sum of the ratios in that role
+    <r>_load = sum of ratios, <r>_drive = sum of ratio x efficacy, <r>_<role> = sum of the ratios in that role
     """
     lines = []
     for receptor in receptors:

@@ -95,7 +95,7 @@ def plot_scenes(answer: MechanismVerdict, scenes: Mapping[str, str]) -> Figure:
     columns = min(len(outputs), 3)
     with _style():
         handles = _legend(shown)
-        figure, panels = _grid(-(-len(outputs) // columns), columns, panel=(2.45, 1.3), gaps=(0.5, 0.72), above=0.62)
+        figure, panels = _grid(-(-len(outputs) // columns), columns, panel=(2.45, 1.3), gaps=(0.5, 0.72), above=0.52)
         for panel, output in zip(panels.ravel(), outputs, strict=False):
             _draw(panel, answer, output, shown)
             title = str(answer.curves[output].attrs.get("long_name", output))
@@ -172,7 +172,8 @@ def _draw(panel: Axes, answer: MechanismVerdict, output: str, scenes: Mapping[st
             low, high = (band.sel(quantile=q, method="nearest").to_numpy() for q in (0.05, 0.95))
             panel.fill_between(band.time.to_numpy(), low, high, color=colour, alpha=0.14, linewidth=0)
         values = curves.sel(arm=name).to_numpy()
-        panel.plot(times, values, color=colour, linestyle=dashes)
+        # the first line is broad, so that a later one that runs along it does not hide it
+        panel.plot(times, values, color=colour, linestyle=dashes, linewidth=1.5 if panel.lines else 2.3)
         if np.isfinite(values).any():
             top = int(np.nanargmax(values))
             highest = max(highest, (float(values[top]), float(times[top])))
@@ -290,10 +291,10 @@ def plot_finding(replays: Sequence[Replay]) -> Figure:
     from matplotlib.figure import Figure
 
     first = replays[0]
-    width, height = 5.4, 0.27 * (len(replays) + 1) + 0.62
+    width, height = 4.4, 0.24 * (len(replays) + 1) + 0.6
     with _style():
         figure = Figure(figsize=(width, height))
-        panel = figure.add_axes((1.25 / width, 0.45 / height, (width - 2.2) / width, 1 - 0.57 / height))
+        panel = figure.add_axes((1.15 / width, 0.43 / height, (width - 2.1) / width, 1 - 0.53 / height))
         ends = _span(replays)
         panel.set_xlim(*ends)
         panel.set_ylim(len(replays) - 0.4, -1.6)
@@ -304,9 +305,19 @@ def plot_finding(replays: Sequence[Replay]) -> Figure:
         panel.set_yticks([-1, *range(len(replays))], ["published", *(r.mechanism for r in replays)])
         panel.get_yticklabels()[0].set_fontweight("bold")
         panel.tick_params(axis="y", length=0)
+        panel.locator_params(axis="x", nbins=6)
         panel.spines["left"].set_visible(False)
-        panel.set_xlabel(f"{first.finding.output} [{first.unit}]" if first.unit else first.finding.output)
+        panel.set_xlabel(_measured(first))
     return figure
+
+
+def _measured(replay: Replay) -> str:
+    """What the axis of a finding counts, with its unit."""
+    finding = replay.finding
+    if finding.kind == "responders":
+        return "share of responders"
+    what = finding.scale if finding.output == "score" and finding.scale else finding.output
+    return f"{what} [{replay.unit}]" if replay.unit else what
 
 
 def _span(replays: Sequence[Replay]) -> tuple[float, float]:
@@ -336,16 +347,11 @@ def _draw_observed(panel: Axes, replay: Replay, ends: tuple[float, float]) -> No
 
 def _draw_prediction(panel: Axes, row: int, replay: Replay) -> None:
     """Median and 95 % predictive interval: full where it agrees, hollow where not, grey where it sets the scale."""
-    word = agreement(replay)
     colour = GREY if replay.calibrates or replay.agrees is None else LINES[0][0] if replay.agrees else LINES[1][0]
-    if not math.isfinite(replay.predicted):
-        panel.annotate(
-            "no prediction", (0.5, row), xycoords=panel.get_yaxis_transform(), ha="center", va="center", color=GREY
-        )
-        word = ""
+    filled = colour if replay.agrees or replay.calibrates else "white"
     panel.plot([replay.low, replay.high], [row, row], color=colour, linewidth=1.8)
-    filled = colour if replay.agrees else "white"
     panel.plot([replay.predicted], [row], "o", color=colour, markerfacecolor=filled, markersize=6, markeredgewidth=1.5)
+    word = agreement(replay) if math.isfinite(replay.predicted) else "no prediction"
     panel.annotate(
         word, (1.02, row), xycoords=panel.get_yaxis_transform(), va="center", fontsize=7.5, annotation_clip=False
     )
@@ -369,7 +375,7 @@ def svg_text(figure: Figure, name: str, label: str, *, outlines: bool = False) -
     """The figure as one `<svg>` element for a page, the same bytes each time; `label` tells what it shows.
 
     Text stays text, so that it can be searched and read aloud; `outlines` turns it into shapes that need no font.
-    Ids bear `name`, so that several figures share one page.
+    Ids are salted with `name`, so that several figures share one page.
     """
     buffer = StringIO()
     with _style(**{"svg.hashsalt": name, "svg.fonttype": "path" if outlines else "none"}):
@@ -379,7 +385,7 @@ def svg_text(figure: Figure, name: str, label: str, *, outlines: bool = False) -
     head, _, body = body.partition(">")
     box = re.search(r'viewBox="[^"]*"', head)
     body = re.sub(r"<metadata>.*?</metadata>\s*|<style[^>]*>.*?</style>|<!--.*?-->\s*", "", body, flags=re.DOTALL)
-    body = re.sub(r"<[a-zA-Z][^>]*>", lambda tag: _lean(tag[0], name), body)
+    body = re.sub(r"<[a-zA-Z][^>]*>", lambda tag: _lean(tag[0]), body)
     root = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {box[0] if box else ""} '
         f'role="img" aria-label={quoteattr(label)} stroke-linejoin="round" stroke-linecap="butt">'
@@ -387,9 +393,8 @@ def svg_text(figure: Figure, name: str, label: str, *, outlines: bool = False) -
     return root + re.sub(r">\s*\n\s*<", ">\n<", body)
 
 
-def _lean(tag: str, name: str) -> str:
-    """A tag without the ids of groups, other ids made the figure's own, coordinates to a hundredth of a point."""
+def _lean(tag: str) -> str:
+    """A tag without the ids of groups, which nothing refers to; coordinates to a hundredth of a point."""
     if tag.startswith("<g"):
         tag = re.sub(r' id="[^"]*"', "", tag)
-    tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag)
     return re.sub(r' d="[^"]*"', lambda path: re.sub(r"-?\d+\.\d+", lambda n: f"{float(n[0]):.2f}", path[0]), tag)

@@ -68,7 +68,8 @@ class Mechanism:
     """One model composed for a set of drugs: Antimony and SBML text, and what its numbers mean.
 
     `drugs` are those whose equations it holds, shared sites included; `parameters` the rows that the text needs,
-    variants applied; `dosing` those that only routes need (shares, lags, body weight); `inputs` those that carry infusions; `outputs` its readouts; `state_units` the unit of each state;
+    variants applied; `dosing` those that only routes need (shares, lags, body weight); `inputs` those that carry
+    infusions; `outputs` its readouts; `state_units` the unit of each state;
     `case_hash` fingerprints the folder it came from.
     """
 

@@ -72,10 +72,11 @@ class _Task:
         end = max(float(self.times[-1]), float(stops[-1]))
         bounds = [*stops, end]
         pieces = []
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True):
+        for a, b in pairwise(bounds):
             due = np.flatnonzero(self.events.time[0] == a)
             acts = [
-                (int(self.events.action[0, i]), int(self.events.target[0, i]), float(self.events.value[0, i])) for i in due
+                (int(self.events.action[0, i]), int(self.events.target[0, i]), float(self.events.value[0, i]))
+                for i in due
             ]
             pieces.append((float(a), float(b), acts))
         return pieces
@@ -120,7 +121,11 @@ def _step(runner: Any, begin: float, end: float, kernel: Kernel) -> Array:  # no
 
 
 def _apply(
-    acts: Sequence[tuple[int, int, float]], state: Array, first: Array, kernel: Kernel, set_input: Any  # noqa: ANN401
+    acts: Sequence[tuple[int, int, float]],
+    state: Array,
+    first: Array,
+    kernel: Kernel,
+    set_input: Any,  # noqa: ANN401
 ) -> Array:
     state = state.copy()
     for action, target, value in acts:

@@ -196,12 +196,18 @@ def _finding_rows(verdict: Verdict) -> tuple[FindingRow, ...]:
         grouped.setdefault((replay.study, replay.finding.id), []).append(replay)
     rows = []
     for i, replays in enumerate(grouped.values()):
+        first = replays[0]
         words = ", ".join(f"{r.mechanism} {agreement(r)}" for r in replays)
-        label = f"{replays[0].text}; published {_observed(replays[0])}; {words}"
-        shown = "" if replays[0].observed is None else " (dashed; grey band: its 95 % interval where published)"
+        label = f"{first.text}; published {_observed(first)}; {words}"
+        shown = "" if first.observed is None else " (dashed; grey band: its 95 % interval where published)"
         caption = (
-            f"{replays[0].text}. Published: {_observed(replays[0])}{shown}. Rows: median and 95 % predictive "
-            "interval of each mechanism, full where it agrees, hollow where not."
+            f"{first.text}. Published: {_observed(first)}{shown}. Rows: median and 95 % predictive "
+            "interval of each mechanism, "
+            + (
+                "grey, since it set the outcome scale."
+                if first.calibrates
+                else "full where it agrees, hollow where not."
+            )
         )
         rows.append(
             FindingRow(tuple(replays), _drawing(svg_text(plot_finding(replays), f"finding-{i}", label), caption))
@@ -228,11 +234,13 @@ def show_number(value: float | None, digits: int = 3) -> str:
 def show_percent(share: float, error: float | None = None) -> str:
     """A share as per cent, with its Monte-Carlo error.
 
-    >>> show_percent(0.875, 0.0074), show_percent(1.0)
-    ('87.5 ± 0.7 %', '100 %')
+    >>> show_percent(0.875, 0.0074), show_percent(0.4), show_percent(1.0, 0.0)
+    ('87.5 ± 0.7 %', '40 %', '100 % (all)')
     """
     if not math.isfinite(share):
         return "unknown"
+    if error is not None and share in (0, 1):  # an error of 0 would claim too much
+        return "100 % (all)" if share else "0 % (none)"
     return f"{100 * share:.0f} %" if error is None else f"{100 * share:.1f} ± {100 * error:.1f} %"
 
 
@@ -254,8 +262,10 @@ def describe_test(claim: Claim) -> str:
         when = f"at {format_time(claim.at)}"
     else:
         begin, end = claim.within or (0.0, 0.0)
-        word = {"max": "largest", "min": "smallest", "mean": "mean"}.get(claim.statistic, "last")
-        when = f"{word} from {format_time(begin)} to {format_time(end)}"
+        word = {"max": "largest from", "min": "smallest from", "mean": "mean from"}.get(
+            claim.statistic, "at the end of"
+        )
+        when = f"{word} {format_time(begin)} to {format_time(end)}"
     margin = format_number(claim.margin)
     demand = {
         "rises": f"rises by {margin} or more",

@@ -203,7 +203,7 @@ def _resolve(amount: Amount, milligrams: Array, values: Mapping[str, Array]) -> 
     return np.asarray(amount, dtype=float)
 
 
-def schedule(
+def lower_doses(
     doses: Sequence[PlacedDose], *, states: Sequence[str], inputs: Sequence[str], subjects: int
 ) -> tuple[Phase, ...]:
     """Phases of events for `subjects` subjects, in order of time; none where nothing is given.

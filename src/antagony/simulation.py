@@ -18,7 +18,7 @@ from .kernel.library import Kernel, Status
 from .mechanism import Mechanism
 from .population import NOMINAL, TYPICAL, Draws, Population
 from .regimen import Regimen
-from .schedule import SET_INPUT, Events, Phase, SteadyState, place, schedule
+from .schedule import SET_INPUT, Events, Phase, SteadyState, lower_doses, place
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,7 +67,7 @@ def simulate(
     population: Population = TYPICAL,
     draws: Draws = NOMINAL,
     outputs: Sequence[str] | None = None,
-    tolerances: Tolerances = Tolerances(),  # noqa: B008 - frozen
+    tolerances: Tolerances = Tolerances(),
     portable: bool = False,
     threads: int | None = None,
 ) -> xr.Dataset:
@@ -137,7 +137,7 @@ class _Run:
             columns.setdefault(p.id, self.values(p.id, p.nominal, arm).ravel())
         used = {d: drug for d, drug in self.mechanism.drugs.items() if d in arm.regimen.drugs}
         doses = place(arm.regimen, used, columns, columns.get("bodyweight", np.full(self.rows, np.nan)))
-        phases = schedule(doses, states=kernel.states, inputs=kernel.inputs, subjects=self.rows)
+        phases = lower_doses(doses, states=kernel.states, inputs=kernel.inputs, subjects=self.rows)
         if not phases or times[0] < phases[0].start:
             phases = (Phase(float(times[0]), None, _no_events(self.rows)), *phases)
         return parameters, tuple(_with_probes(phase, arm.probes, kernel, parameters) for phase in phases)
@@ -252,7 +252,7 @@ def snapshot(
     *,
     population: Population = TYPICAL,
     draws: Draws = NOMINAL,
-    tolerances: Tolerances = Tolerances(),  # noqa: B008 - frozen
+    tolerances: Tolerances = Tolerances(),
     threads: int | None = None,
 ) -> Snapshot:
     """Run one arm to `time` [h] and keep its states; arguments as in `simulate`."""
@@ -303,7 +303,9 @@ def periodic_state(
         chosen = Events(events.time[rows], events.action[rows], events.target[rows], events.value[rows])
         solution = kernel.solve(parameters[rows], [end], start=start, end=end, events=chosen, initial=x, **tight)
         if (solution.status != 0).any():
-            raise SimulationError("a subject failed while its steady state was sought; simulate without SS to see where")
+            raise SimulationError(
+                "a subject failed while its steady state was sought; simulate without SS to see where"
+            )
         return solution.last
 
     everyone = np.arange(len(parameters))
@@ -354,9 +356,9 @@ def _with_probes(phase: Phase, probes: Sequence[Probe], kernel: Kernel, paramete
     target = np.column_stack([events.target, *(np.full(rows, k) for _, k, _ in switches)])
     value = np.column_stack([events.value, *(v for _, _, v in switches)])
     order = np.argsort(time, axis=1, kind="stable")
-    sorted_ = [np.take_along_axis(a, order, axis=1) for a in (time, action, target, value)]
-    merged = Events(sorted_[0], sorted_[1].astype(np.int32), sorted_[2].astype(np.int32), sorted_[3])
-    return Phase(phase.start, phase.steady, merged)
+    time, value = (np.take_along_axis(a, order, axis=1) for a in (time, value))
+    action, target = (np.take_along_axis(a, order, axis=1).astype(np.int32) for a in (action, target))
+    return Phase(phase.start, phase.steady, Events(time, action, target, value))
 
 
 def _no_events(rows: int) -> Events:

@@ -264,7 +264,7 @@ def _judge(
 
 
 def _chance_of_direction(finding: Finding, centres: Array, errors: Array) -> float:
-    """Predictive probability of the sign, or, where it was significant, of a z beyond the reported bound in that sign."""
+    """Predictive probability of the sign, or, where it was significant, of a z beyond the bound in that direction."""
     bound = NormalDist().inv_cdf(1 - (finding.p_below or 0.05) / 2) if finding.significant else 0.0
     z = (finding.sign or 1) * centres / np.maximum(errors, 1e-12)
     return float(np.mean([NormalDist().cdf(float(v) - bound) for v in z]))

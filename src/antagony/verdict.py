@@ -85,7 +85,7 @@ class SourceNote:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer over a case, ready to be printed; every sentence of `summary` and `fragile` is made from the numbers."""
+    """The answer over a case, ready to print; each sentence of `summary` and `fragile` is made from the numbers."""
 
     title: str
     question: str
@@ -239,7 +239,7 @@ def _summary(answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
         calibrated = (
             ""
             if a.calibrated
-            else "; it cannot be calibrated at nominal values, since no outcome scale gives ketamine its published effect"
+            else "; it cannot be calibrated at nominal values, no outcome scale gives ketamine its published effect"
         )
         kept = sum(r.holds for r in a.claims)
         lines.append(

@@ -1,7 +1,7 @@
 """C text -> shared library, kept in a cache that only this user can write.
 
-The key holds everything that could change the numbers: the model's SBML, what goes in and out, the generator, the parser
-and algebra versions, the compiler, its flags and the processor's features. A hit runs neither sympy nor the compiler.
+The key holds everything that could change the numbers: the model's SBML, what goes in and out, the generator, the
+parser and algebra versions, the compiler, its flags and the processor's features. A hit runs no sympy and no compiler.
 """
 
 from __future__ import annotations

@@ -1,3 +1,7 @@
+# sympy and libSBML build their classes at run time, and their annotations do not follow.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
+# pyright: reportOperatorIssue=false, reportIncompatibleMethodOverride=false, reportCallIssue=false
+# pyright: reportIndexIssue=false, reportAssignmentType=false
 """A `System` in symbols -> one C text: initial values, rates, Jacobian, sparse factorisation, outputs.
 
 Rules stay separate variables and the Jacobian is built by the chain rule over them, so the text grows with the model
@@ -59,7 +63,7 @@ def write_source(
     return _Writer(system, tuple(inputs), outputs, portable).source()
 
 
-# --- printing expressions ----------------------------------------------------------------------------------------------
+# --- printing expressions --------------------------------------------------------------------------------------------
 
 _LANE_BY_LANE = {
     sp.sin: "vsin",
@@ -185,7 +189,7 @@ def _is_negated(e: sp.Expr) -> bool:
     return e.is_Mul and e.args[0].is_number and bool(e.args[0].is_negative)
 
 
-# --- writing -------------------------------------------------------------------------------------------------------------
+# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 class _Writer:
@@ -295,7 +299,7 @@ class _Writer:
     def _gradients(self, equations: dict[str, sp.Expr], rates: Sequence[sp.Expr]) -> tuple[list, dict]:
         """Chain rule: (name of a partial, expression) in order, and (row, column) -> Jacobian entry.
 
-            d rule / dx = partial rule / partial x + sum over earlier rules of (partial rule / partial earlier) d earlier / dx
+        d rule/dx = partial rule/partial x + sum over earlier rules (partial rule/partial earlier) (d earlier/dx)
         """
         columns = {s: i for i, s in enumerate(self.state_symbols)}
         columns[TIME] = len(columns)
@@ -397,7 +401,10 @@ class _Writer:
         """Lines that compute rules and shared parts in order, and the C text of each result."""
         local = {s: f"{prefix}{i}" for i, (s, _) in enumerate(rules)}
         shared, reduced = sp.cse(
-            [e for _, e in rules] + results, symbols=sp.numbered_symbols("shared ", real=True), optimizations=[], order="none"
+            [e for _, e in rules] + results,
+            symbols=sp.numbered_symbols("shared ", real=True),
+            optimizations=[],
+            order="none",
         )
         names, lines = self._names([*(e for _, e in shared), *reduced], local)
         names.update({s: f"{prefix}s{i}" for i, (s, _) in enumerate(shared)})
@@ -554,7 +561,7 @@ def _lower_powers(e: sp.Expr) -> sp.Expr:
     return e.func(*arguments)
 
 
-# --- linear algebra ------------------------------------------------------------------------------------------------------
+# --- linear algebra --------------------------------------------------------------------------------------------------
 
 
 def _elimination_order(size: int, filled: list[set[int]]) -> list[int]:
@@ -636,7 +643,11 @@ def _stage_macros(uses_time: bool) -> str:
 
     lines = []
     for i in range(1, rodas5p.STAGES):
-        start = f"z[k] = y[k] + {total(rodas5p.A[i], lambda j: f'u[{j}][k]')}" if i < len(rodas5p.A) else f"z[k] += u[{i - 1}][k]"
+        start = (
+            f"z[k] = y[k] + {total(rodas5p.A[i], lambda j: f'u[{j}][k]')}"
+            if i < len(rodas5p.A)
+            else f"z[k] += u[{i - 1}][k]"
+        )
         lines += [
             f"for (int k = 0; k < NS; k++) {start};",
             f"rates(t + K({rodas5p.ALPHA[i]!r})*h, middle, z, q, u[{i}]);",

@@ -35,7 +35,7 @@ class Status(IntEnum):
             0: "done",
             1: "more steps than allowed: raise max_steps, or look for a rate that never settles",
             2: "the step shrank to nothing: a rate jumps or grows without bound; look at the states at that time",
-            3: "a rate is not a number: a negative base under a fractional power, a division by zero or a missing value",
+            3: "a rate is not a number: a negative base of a fractional power, a division by 0 or a missing value",
         }[int(self)]
 
 
@@ -54,7 +54,7 @@ class Solution:
 class _Task(ctypes.Structure):
     """Mirror of `Task` in solver.h, field by field."""
 
-    _fields_ = [  # noqa: RUF012 - ctypes wants a plain list
+    _fields_ = [
         *((name, ctypes.c_long) for name in (
             "subjects", "parameter_stride", "initial_stride", "events", "times", "time_stride", "outputs", "max_steps",
         )),

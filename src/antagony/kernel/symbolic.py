@@ -1,3 +1,7 @@
+# sympy and libSBML build their classes at run time, and their annotations do not follow.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
+# pyright: reportOperatorIssue=false, reportIncompatibleMethodOverride=false, reportCallIssue=false
+# pyright: reportIndexIssue=false, reportAssignmentType=false
 """libSBML's syntax trees -> sympy: one `System` of symbols, rates, rules and initial values.
 
 Expressions are built from the parsed tree, never from text, so reading a stranger's model runs no code of theirs.
@@ -10,6 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import libsbml
@@ -111,7 +116,7 @@ class Absolute(_Opaque):
 
 
 class Power(_Opaque):
-    """base ** exponent for an exponent that is no small integer; a negative base needs an integer exponent, else NaN."""
+    """base ** exponent where the exponent is no small integer; a negative base needs a whole exponent, else NaN."""
 
     def _eval_derivative(self, symbol: sp.Symbol) -> sp.Expr:
         base, exponent = self.args
@@ -403,7 +408,7 @@ def _chain(relation: Callable[[sp.Expr, sp.Expr], sp.Expr]) -> Callable[..., sp.
     """a < b < c means each neighbouring pair."""
 
     def chained(*arguments: sp.Expr) -> sp.Expr:
-        return _fold(Both, sp.S.One)(*(relation(a, b) for a, b in zip(arguments, arguments[1:], strict=False)))
+        return _fold(Both, sp.S.One)(*(relation(a, b) for a, b in pairwise(arguments)))
 
     return chained
 
