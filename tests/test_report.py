@@ -120,6 +120,7 @@ def a_mechanism(
         slug=slug, title=slug.replace("_", " "), statement=f"What {slug} says {HOSTILE}.", group="class of " + slug,
         reference=slug == "none", scale=12.3, calibrated=lift > 0, outside_prior=slug == "nmda_rest",
         calibrated_share=0.9 * (lift > 0),
+        inside_prior_share=0.5 * (lift > 0),
         claims=tuple(
             a_result(c, slug, 0.2 if lift and i % 3 else -0.1, 0.8 if lift else 0.0) for i, c in enumerate(claims)
         ),
@@ -356,6 +357,14 @@ def test_user_settings_of_matplotlib_change_nothing() -> None:
         before = dict(matplotlib.rcParams)
         assert svg_text(plot_scenes(answer, SCENES), "name", "label") == plain
         assert dict(matplotlib.rcParams) == before
+
+
+def test_a_reference_has_no_scale_to_solve(tmp_path: Path) -> None:
+    verdict = a_small_verdict()
+    answer = replace(verdict.mechanisms[0], reference=True)
+    text = write_report(replace(verdict, mechanisms=(answer,)), tmp_path / "verdict.html").read_text(encoding="utf-8")
+    assert "no effect to scale" in text and "does not apply" in text
+    assert "solved:" not in text
 
 
 def test_doses_of_a_scene_are_read_from_its_prescription() -> None:

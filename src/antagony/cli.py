@@ -308,6 +308,7 @@ def verdict_table(answer: Verdict) -> dict[str, Any]:
                 "scale": m.scale,
                 "outside_prior": m.outside_prior,
                 "calibrated_share": m.calibrated_share,
+                "inside_prior_share": m.inside_prior_share,
                 "explains": m.explains,
                 "findings": m.findings,
                 "assumed": m.assumed,

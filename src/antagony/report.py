@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .errors import ReportError
 from .figures import agreement, plot_finding, plot_overview, plot_scenes, scene_title, svg_text
 from .units import format_number, format_time
+from .verdict import SCENES
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .trial import Replay
     from .verdict import MechanismVerdict, Verdict
 
-MAIN_SCENES = ("ketamine", "ketamine_naltrexone", "naltrexone")
 PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be read
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -131,7 +131,7 @@ def _page(verdict: Verdict) -> str:
 
 
 def _main_scenes(verdict: Verdict) -> Mapping[str, str]:
-    main = {name: verdict.scenes[name] for name in MAIN_SCENES if name in verdict.scenes}
+    main = {name: verdict.scenes[name] for name in SCENES if name in verdict.scenes}
     return main or dict(list(verdict.scenes.items())[:PER_FIGURE])
 
 
@@ -297,6 +297,8 @@ def _separating(result: ClaimResult) -> str:
 def _scale(answer: MechanismVerdict) -> str:
     if not answer.calibrated:
         return "cannot be calibrated"
+    if answer.reference:
+        return "no effect to scale"
     return f"solved: {show_number(answer.scale)}" + (", outside its prior" if answer.outside_prior else "")
 
 

@@ -212,13 +212,12 @@ def _steady(
     state: Array | None,
     settings: Mapping[str, Any],
 ) -> Array:
-    """Periodic state at `begin`; added to the state reached so far when the record says so."""
+    """Periodic state at `begin`; where the record adds it (SS = 2), its distance from rest is added to what is there."""
     found = periodic_state(kernel, parameters, steady.events, begin, steady.period, settings)
     if not steady.adds:
         return found
-    if state is None:
-        state = kernel.solve(parameters, [begin], start=begin, **settings).last
-    return state + found
+    rest = kernel.solve(parameters, [begin], start=begin, **settings).last
+    return (rest if state is None else state) + found - rest
 
 
 @dataclass(frozen=True, slots=True)

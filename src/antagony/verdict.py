@@ -47,7 +47,8 @@ class MechanismVerdict:
     """One rival: its calibration, claims, replayed findings and curves.
 
     `scale` is the solved outcome scale at nominal values; `calibrated` False when no value reaches the finding;
-    `outside_prior` flags a solved value beyond its prior; `calibrated_share` of draws that could be calibrated.
+    `outside_prior` flags a solved value beyond its prior; `calibrated_share` of draws that could be calibrated,
+    `inside_prior_share` of draws where the solved value also lies inside its prior.
     `explains` of `findings`: published findings within the 95 % predictive interval, those used to calibrate left out.
     `curves` over (arm = scene, draw = nominal only, subject = typical, time); `bands` the 5, 50, 95 % over prior draws
     (arm, quantile, time) for a few outputs. `assumed` numbers of `numbers` in the model.
@@ -62,6 +63,7 @@ class MechanismVerdict:
     calibrated: bool
     outside_prior: bool
     calibrated_share: float
+    inside_prior_share: float
     claims: tuple[ClaimResult, ...]
     own_claims: tuple[ClaimResult, ...]
     replays: tuple[Replay, ...]
@@ -192,6 +194,7 @@ def _judge(case: Case, slug: str, draws: int, patients: int, seed: int, tell: _T
         calibrated=bool(nominal.reached[0]),
         outside_prior=bool(nominal.outside[0]),
         calibrated_share=float(prior.reached.mean()),
+        inside_prior_share=float((prior.reached & ~prior.outside).mean()),
         claims=tuple(r for r in results if r.claim.id not in ids),
         own_claims=tuple(r for r in results if r.claim.id in ids),
         replays=tuple(replays),
@@ -263,7 +266,10 @@ def _fragile(case: Case, answers: Sequence[MechanismVerdict]) -> tuple[str, ...]
     lines = []
     for a in answers:
         outside = "; the solved outcome scale lies outside its prior" if a.outside_prior else ""
-        reach = "" if a.reference else f"; {100 * a.calibrated_share:.0f} % of prior draws can be calibrated"
+        reach = "" if a.reference else (
+            f"; the outcome scale can be solved in {100 * a.calibrated_share:.0f} % of prior draws, "
+            f"inside its own prior in {100 * a.inside_prior_share:.0f} %"
+        )  # fmt: skip
         lines.append(f"{a.slug}: {a.assumed} of {a.numbers} numbers are assumed{reach}{outside}.")
     doubtful: dict[tuple[str, bool], list[ClaimResult]] = {}
     for a in answers:
