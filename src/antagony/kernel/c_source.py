@@ -95,14 +95,21 @@ _CALLS = {
     symbolic.Floor: "vfloor",
     symbolic.Ceiling: "vceil",
 }
+_OUTLINED = {  # where a call happens once a subject, compile time counts for more than run time
+    sp.exp: "outline_exp",
+    sp.log: "outline_log",
+    LogAbsolute: "outline_logabs",
+    _SignOfPower: "outline_sign_of_power",
+    _PowerFrom: "outline_power",
+}
 _RELATIONS = {symbolic.Less: "<", symbolic.LessEqual: "<=", symbolic.Equal: "=="}
 
 
 class _Printer:
     """sympy -> C over lane vectors. `names` maps symbols to C identifiers."""
 
-    def __init__(self, names: dict[sp.Symbol, str], *, portable: bool) -> None:
-        self.names, self.portable = names, portable
+    def __init__(self, names: dict[sp.Symbol, str], *, portable: bool, outline: bool = False) -> None:
+        self.names, self.portable, self.outline = names, portable, outline
 
     def __call__(self, e: sp.Expr) -> str:
         if e.is_Symbol:
@@ -176,7 +183,7 @@ class _Printer:
         raise KernelError(f"no C form for {e}")  # symbolic.power lets nothing else through
 
     def _call(self, e: sp.Expr) -> str:
-        if name := _CALLS.get(e.func):
+        if name := (self.outline and _OUTLINED.get(e.func)) or _CALLS.get(e.func):
             return f"{name}({', '.join(self(a) for a in e.args)})"
         if name := _LANE_BY_LANE.get(e.func):
             if self.portable:
@@ -397,7 +404,9 @@ class _Writer:
         names[TIME], names[MIDDLE] = "t", "middle"
         return names, loads
 
-    def _body(self, rules: list[tuple[sp.Symbol, sp.Expr]], results: list[sp.Expr], prefix: str) -> tuple[list, list]:
+    def _body(
+        self, rules: list[tuple[sp.Symbol, sp.Expr]], results: list[sp.Expr], prefix: str, *, outline: bool = False
+    ) -> tuple[list, list]:
         """Lines that compute rules and shared parts in order, and the C text of each result."""
         local = {s: f"{prefix}{i}" for i, (s, _) in enumerate(rules)}
         shared, reduced = sp.cse(
@@ -408,7 +417,7 @@ class _Writer:
         )
         names, lines = self._names([*(e for _, e in shared), *reduced], local)
         names.update({s: f"{prefix}s{i}" for i, (s, _) in enumerate(shared)})
-        printer = _Printer(names, portable=self.portable)
+        printer = _Printer(names, portable=self.portable, outline=outline)
         pending = [(s, e, {x for x in e.free_symbols if x in names}) for s, e in shared]
         ready: set[sp.Symbol] = set()
         shared_symbols, local_symbols = {s for s, _ in shared}, set(local)
@@ -474,7 +483,7 @@ class _Writer:
         self.moving -= {symbol(n) for n in self.system.rules}
         rules = self._equations(self._needed_rules(named), in_step=False)
         results = [self._hoist(s.xreplace(self._replaced)) for s in named]
-        lines, texts = self._body([(symbol(n), e) for n, e in rules.items()], results, "o")
+        lines, texts = self._body([(symbol(n), e) for n, e in rules.items()], results, "o", outline=True)
         stores = [f"  o[{i}] = {text};" for i, text in enumerate(texts)]
         head = "static void observe(V t, const V *restrict y, const V *restrict q, V *restrict o) {"
         return "\n".join([head, "  (void)t, (void)y, (void)q;", *lines, *stores, "}"])
@@ -490,7 +499,7 @@ class _Writer:
         names[START] = "start"
         loads = [f"  const V p{i} = K(p[{i}]);" for i, p in enumerate(self.parameters) if symbol(p) in names]
         local = {s: f"i{i}" for i, (s, _) in enumerate(rules)}
-        printer = _Printer({**names, **local}, portable=self.portable)
+        printer = _Printer({**names, **local}, portable=self.portable, outline=True)
         lines = [f"  const V {local[s]} = {printer(_lower_powers(e))};" for s, e in rules]
         texts = [printer(_lower_powers(e)) for e in rewritten]
         first, second = len(self.once), len(self.once) + len(stops)
