@@ -157,7 +157,7 @@ def numbalsoda(rtol: float) -> Solve:
 
 
 def pydiffsol(rtol: float) -> Solve:
-    """diffsol through Python: its BDF on the model in its own language, a Python loop over the stretches between doses."""
+    """diffsol through Python: its BDF on the model in its own language, a Python loop over stretches between doses."""
     import pydiffsol as ds
     import sympy as sp
 

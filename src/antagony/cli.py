@@ -204,9 +204,8 @@ def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
 def main() -> None:
     """Entry point: errors that a user can mend are printed as one sentence, exit code 2."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        code = app(standalone_mode=False)  # an exit code where a command asked for one
+        sys.exit(code if isinstance(code, int) else 0)
     except typer.Abort:
         sys.exit(130)
     except KeyboardInterrupt:

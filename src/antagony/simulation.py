@@ -212,7 +212,7 @@ def _steady(
     state: Array | None,
     settings: Mapping[str, Any],
 ) -> Array:
-    """Periodic state at `begin`; where the record adds it (SS = 2), its distance from rest is added to what is there."""
+    """Periodic state at `begin`; where the record adds it (SS = 2), its distance from rest is added to the state."""
     found = periodic_state(kernel, parameters, steady.events, begin, steady.period, settings)
     if not steady.adds:
         return found
