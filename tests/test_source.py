@@ -194,6 +194,11 @@ def test_s8_a_dose_outside_the_label_runs_and_small_supervised_doses_are_on_reco
     label = case.drugs["esketamine"].label
     assert label is not None
     assert (label.doses, label.max_per_week, label.observe) == (("28 mg", "56 mg", "84 mg"), 2, "2 h")
+    assert case.notes(case.regimen("esketamine 56 mg nasal; esketamine 84 mg nasal at 72 h")) == ()
+    often = case.notes(case.regimen("esketamine 84 mg nasal every 24 h x 3"))
+    assert len(often) == 1
+    assert "more than 2 times within a week" in often[0]
+    assert "usual doses" in case.notes(case.regimen("ketamine 2 mg/kg iv over 40 min"))[0]
 
 
 def test_s9_the_rival_reading_is_a_mechanism_of_its_own(case: Case) -> None:

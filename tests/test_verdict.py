@@ -1,4 +1,4 @@
-"""Claims, replays and the verdict: margins have the right sign, intervals cover, the same seed gives the same answer."""
+"""Claims, replays and the verdict: margins have the right sign, intervals cover, a seed gives one answer."""
 
 from __future__ import annotations
 

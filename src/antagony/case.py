@@ -26,6 +26,7 @@ from .regimen import Regimen, parse_regimen
 from .study import Claim, Study, read_claims, read_study
 
 PACKAGED = "ketamine"
+WEEK = 168.0  # h
 
 
 class _Strict(BaseModel):
@@ -176,6 +177,12 @@ class Case:
         """Prescription text -> regimen, its drugs and routes checked against the case."""
         return parse_regimen(text, drugs={name: tuple(self.drugs[name].routes) for name in self.dosable})
 
+    def notes(self, regimen: Regimen) -> tuple[str, ...]:
+        """Sentences on doses outside what labels or trials usually give; such a regimen runs all the same."""
+        return tuple(
+            note for name in regimen.drugs if name in self.drugs for note in _label_notes(self.drugs[name], regimen)
+        )
+
     def parameters(self, slug: str, variants: Mapping[str, str] | None = None) -> dict[str, Parameter]:
         """Every row in scope of a mechanism: shared parts, all drugs, its own; variants applied."""
         wiring = self.wiring(slug)
@@ -277,6 +284,23 @@ class Case:
             state_units=joined.state_units,
             case_hash=self.hash,
         )
+
+
+def _label_notes(drug: Drug, regimen: Regimen) -> Iterator[str]:
+    """How the doses of one drug differ from its label."""
+    from .units import parse_dose
+
+    label = drug.label
+    if label is None:
+        return
+    usual = {parse_dose(text) for text in label.doses}
+    given = [dose for dose in regimen.doses if dose.drug == drug.name]
+    for amount, per_kg in sorted({(dose.amount, dose.per_kg) for dose in given} - usual):
+        unit = "mg/kg" if per_kg else "mg"
+        yield f"{drug.name} {amount:g} {unit} is not one of the usual doses ({', '.join(label.doses)})"
+    times = sorted(float(t) for dose in given for t in dose.times)
+    if label.max_per_week and any(b - a < WEEK for a, b in zip(times, times[label.max_per_week :], strict=False)):
+        yield f"{drug.name} is given more than {label.max_per_week} times within a week"
 
 
 def _varied(rows: Mapping[str, Parameter], variant: Variant, wiring: Wiring) -> dict[str, Parameter]:

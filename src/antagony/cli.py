@@ -258,6 +258,8 @@ def run_simulation(
     from .units import parse_time
 
     arms = {text: Arm(case.regimen(text), (), case.trial) for text in regimens}
+    for note in dict.fromkeys(note for arm in arms.values() for note in case.notes(arm.regimen)):
+        _console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
     drugs = {d for arm in arms.values() for d in arm.regimen.drugs}
     rows = case.parameters(slug, variants)
     sets = NOMINAL if draws == 1 else draw_parameters(rows.values(), draws, seed=seed)
