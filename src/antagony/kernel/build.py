@@ -28,6 +28,7 @@ from ..errors import CompilerError
 from .library import Kernel, load_kernel
 
 FLAGS = ("-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-w")
+SCHEDULING = ("-fschedule-insns", "-fsched-pressure")  # gcc lays independent chains side by side
 LARGE = 120  # states above which the optimiser's time grows out of proportion: -O1 there
 
 
@@ -80,7 +81,8 @@ def _build(sbml: str, request: dict, compiler: Compiler, target: Target, library
         read_system(sbml), inputs=request["inputs"], outputs=request["outputs"], portable=target.portable
     )
     level = request["optimise"] if request["optimise"] is not None else 1 if len(source.states) > LARGE else 2
-    flags = (*target.flags, f"-O{level}")
+    scheduling = SCHEDULING if level > 1 and "clang" not in compiler.identity.lower() else ()
+    flags = (*target.flags, f"-O{level}", *scheduling)
     _compile(f"#define W {target.lanes}\n{source.text}", compiler, replace(target, flags=flags), library)
     meta = {k: v for k, v in asdict(source).items() if k != "text"}
     meta |= {"fingerprint": library.stem, "compiler": compiler.identity, "flags": list(flags), "lanes": target.lanes}

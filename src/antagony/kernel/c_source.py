@@ -22,7 +22,7 @@ from ..errors import KernelError, UnsupportedError, near_miss
 from . import rodas5p, symbolic
 from .symbolic import START, TIME, LogAbsolute, Power, PowerRatio, System, symbol
 
-GENERATOR = 1  # raise it whenever the text made from one and the same model changes
+GENERATOR = 2  # raise it whenever the text made from one and the same model changes
 
 MIDDLE = sp.Symbol("csymbol middle", real=True)  # the middle of a step: decides time conditions, constant in a step
 
@@ -37,6 +37,10 @@ class _PowerFrom(symbolic._Opaque):
 
 class _RatioFrom(symbolic._Opaque):
     """base ** (exponent - 1) from (base, base ** exponent)."""
+
+
+class _Reciprocal(symbolic._Opaque):
+    """1/x, so that all quotients with one divisor share one division."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ _CALLS = {
     _SignOfPower: "vsign_of_power",
     _PowerFrom: "vpower",
     _RatioFrom: "vpower_ratio",
+    _Reciprocal: "vreciprocal",
     symbolic.Maximum: "vmax",
     symbolic.Minimum: "vmin",
     symbolic.Absolute: "vabs",
@@ -102,7 +107,7 @@ _OUTLINED = {  # where a call happens once a subject, compile time counts for mo
     _SignOfPower: "outline_sign_of_power",
     _PowerFrom: "outline_power",
 }
-_RELATIONS = {symbolic.Less: "<", symbolic.LessEqual: "<=", symbolic.Equal: "=="}
+_RELATIONS = {symbolic.Less: "vless", symbolic.LessEqual: "vless_equal", symbolic.Equal: "vequal"}
 
 
 class _Printer:
@@ -130,15 +135,15 @@ class _Printer:
 
     def mask(self, e: sp.Expr) -> str:
         """A condition as a lane mask."""
-        if operator := _RELATIONS.get(e.func):
-            return f"(M)({self(e.args[0])} {operator} {self(e.args[1])})"
+        if name := _RELATIONS.get(e.func):
+            return f"{name}({self(e.args[0])}, {self(e.args[1])})"
         if isinstance(e, symbolic.Both):
             return f"({self.mask(e.args[0])} & {self.mask(e.args[1])})"
         if isinstance(e, symbolic.Either):
             return f"({self.mask(e.args[0])} | {self.mask(e.args[1])})"
         if isinstance(e, symbolic.Negation):
-            return f"(~{self.mask(e.args[0])})"
-        return f"(M)({self(e)} != K(0))"
+            return f"((M)~{self.mask(e.args[0])})"
+        return f"((M)~vequal({self(e)}, K(0)))"
 
     def _constant(self, e: sp.Expr) -> str:
         value = complex(e.evalf(20))
@@ -408,9 +413,10 @@ class _Writer:
         self, rules: list[tuple[sp.Symbol, sp.Expr]], results: list[sp.Expr], prefix: str, *, outline: bool = False
     ) -> tuple[list, list]:
         """Lines that compute rules and shared parts in order, and the C text of each result."""
+        expressions = [*(e for _, e in rules), *results]
         local = {s: f"{prefix}{i}" for i, (s, _) in enumerate(rules)}
         shared, reduced = sp.cse(
-            [e for _, e in rules] + results,
+            expressions if outline else [_share_divisions(e) for e in expressions],
             symbols=sp.numbered_symbols("shared ", real=True),
             optimizations=[],
             order="none",
@@ -570,6 +576,16 @@ def _lower_powers(e: sp.Expr) -> sp.Expr:
     return e.func(*arguments)
 
 
+def _share_divisions(e: sp.Expr) -> sp.Expr:
+    """Quotients as products with reciprocals: a/b and c/b^2 cost one division together."""
+    if e.is_Atom:
+        return e
+    arguments = [_share_divisions(a) for a in e.args]
+    if e.is_Pow and e.exp.is_Integer and e.exp.is_negative and not e.base.is_number:
+        return sp.Pow(_Reciprocal(arguments[0]), -e.exp)
+    return e.func(*arguments)
+
+
 # --- linear algebra --------------------------------------------------------------------------------------------------
 
 
@@ -610,7 +626,7 @@ def _factorise(size: int, entries: dict[tuple[int, int], str]) -> tuple[str, str
         lines.append(f"  lu[{slot[key]}] = {text};")
 
     for k in order:
-        lines.append(f"  const V d{k} = K(1)/m{k}_{k};")
+        lines.append(f"  const V d{k} = vreciprocal(m{k}_{k});")
         store((k, k), f"d{k}")
         later = [i for i in order[place[k] + 1 :]]
         for i in later:
@@ -630,8 +646,9 @@ def _factorise(size: int, entries: dict[tuple[int, int], str]) -> tuple[str, str
 
 
 def _solve_text(size: int, order: list[int], place: dict[int, int], slot: dict[tuple[int, int], int]) -> str:
-    lines = ["static void solve(const V *restrict lu, V *restrict b) {"]
-    lines += [f"  V b{i} = b[{i}];" for i in range(size)]
+    """C text of solve: b = (L U)^-1 (f + known)."""
+    lines = ["static void solve(const V *restrict lu, const V *restrict f, const V *restrict known, V *restrict b) {"]
+    lines += [f"  V b{i} = f[{i}] + known[{i}];" for i in range(size)]
     for k in order:
         lines += [f"  b{i} -= lu[{slot[i, k]}]*b{k};" for i in order[place[k] + 1 :] if (i, k) in slot]
     for k in reversed(order):
@@ -652,24 +669,27 @@ def _stage_macros(uses_time: bool) -> str:
 
     lines = []
     for i in range(1, rodas5p.STAGES):
-        start = (
+        place = (
             f"z[k] = y[k] + {total(rodas5p.A[i], lambda j: f'u[{j}][k]')}"
             if i < len(rodas5p.A)
             else f"z[k] += u[{i - 1}][k]"
         )
+        known = f"known[k] = ih*({total(rodas5p.C[i], lambda j: f'u[{j}][k]')}){drift(i)}"
         lines += [
-            f"for (int k = 0; k < NS; k++) {start};",
-            f"rates(t + K({rodas5p.ALPHA[i]!r})*h, middle, z, q, u[{i}]);",
-            f"for (int k = 0; k < NS; k++) u[{i}][k] += ih*({total(rodas5p.C[i], lambda j: f'u[{j}][k]')}){drift(i)};",
-            f"solve(lu, u[{i}]);",
+            f"for (int k = 0; k < NS; k++) {{ {place}; {known}; }}",
+            f"rates(t + K({rodas5p.ALPHA[i]!r})*h, middle, z, q, f);",
+            f"solve(lu, f, known, u[{i}]);",
         ]
-    first = f"for (int k = 0; k < NS; k++) u[0][k] += h*K({rodas5p.SHARE[0]!r})*ft[k];" if uses_time else ""
-    dense = [f"dense[{r}][k] = {total(row, lambda j: f'w->u[{j}][k]')};" for r, row in enumerate(rodas5p.H)]
+    first = f"h*K({rodas5p.SHARE[0]!r})*ft[k]" if uses_time else "K(0)"
+    columns = zip(*rodas5p.H, strict=True)
+    weights = [f"weight[{j}] = K({a!r}) + s*(K({b!r}) + s*K({c!r}));" for j, (a, b, c) in enumerate(columns)]
+    dense = " + ".join(f"weight[{j}]*w->u[{j}][k]" for j in range(rodas5p.STAGES))
     return "\n".join(
         [
             "#define STAGE_TEXT " + " \\\n  ".join(lines),
-            f"#define TIME_SHARE(i) {first}",
-            "#define DENSE_TEXT " + " \\\n  ".join(dense),
+            f"#define FIRST_DRIFT {first}",
+            "#define DENSE_WEIGHTS " + " \\\n  ".join(weights),
+            f"#define DENSE_SUM {dense}",
         ]
     )
 

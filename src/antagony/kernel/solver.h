@@ -143,7 +143,7 @@ INLINE V scaled_square(const Task *task, const V *v, const V *y, const V *z) {
   V sum = K(0);
   for (int k = 0; k < NS; k++) {
     const V scale = K(task->atol[k]) + K(task->rtol) * vmax(vabs(y[k]), vabs(z[k]));
-    const V part = v[k] / scale;
+    const V part = v[k] * vreciprocal(scale);
     sum += part * part;
   }
   return sum * K(1.0 / (NS ? NS : 1));
@@ -177,44 +177,41 @@ static void first_steps(const Task *task, Work *w) {
 INLINE void step(V t, V h, V middle, Work *w) {
   V *y = w->y, *z = w->y_new, *q = w->q;
   V(*u)[NS] = w->u;
-  V lu[NLU];
+  V lu[NLU], f[NS], known[NS];
   const V ih = K(1) / h;
 #if USES_TIME
   V ft[NS];
 #else
   V *ft = 0;
 #endif
-  rates_and_factor(t, middle, y, q, ih * K(1.0 / GAMMA), u[0], ft, lu);
-  TIME_SHARE(0)
-  solve(lu, u[0]);
+  rates_and_factor(t, middle, y, q, ih * K(1.0 / GAMMA), f, ft, lu);
+  for (int k = 0; k < NS; k++) known[k] = FIRST_DRIFT;
+  solve(lu, f, known, u[0]);
   STAGE_TEXT
   for (int k = 0; k < NS; k++) z[k] += u[STAGES - 1][k];
 }
 
+/* Outputs inside the step just taken, one a lane at a time, from the method's own polynomial. */
 INLINE void keep_dense_rows(const Task *task, Work *w, const V ht, const int *accepted) {
-  int any = 0, due[W];
-  for (int l = 0; l < W; l++) {
-    const Lane *lane = &w->lane[l];
-    due[l] = accepted[l] && lane->output < task->times &&
-             output_time(task, lane) < (lane->hits ? lane->stop : lane->now + LANE(ht, l));
-    any |= due[l];
-  }
-  if (!any) return;
-  V dense[3][NS];
-  for (int k = 0; k < NS; k++) { DENSE_TEXT }
-  for (int l = 0; l < W; l++) {
-    Lane *lane = &w->lane[l];
-    while (due[l]) {
-      const double s = (output_time(task, lane) - lane->now) / LANE(ht, l), r = 1 - s;
-      double *row = w->rows + ((long)l * task->times + lane->output) * NX;
-      for (int k = 0; k < NS; k++) {
-        const double poly = LANE(dense[0][k], l) + s * (LANE(dense[1][k], l) + s * LANE(dense[2][k], l));
-        row[k] = r * LANE(w->y[k], l) + s * (LANE(w->y_new[k], l) + r * poly);
-      }
-      for (int k = 0; k < NI; k++) row[NS + k] = LANE(w->q[k], l);
-      lane->output++;
-      due[l] = lane->output < task->times &&
+  for (;;) {
+    int any = 0, due[W];
+    V s = K(0), weight[STAGES], row[NS];
+    for (int l = 0; l < W; l++) {
+      const Lane *lane = &w->lane[l];
+      due[l] = accepted[l] && lane->output < task->times &&
                output_time(task, lane) < (lane->hits ? lane->stop : lane->now + LANE(ht, l));
+      if (due[l]) LANE(s, l) = (output_time(task, lane) - lane->now) / LANE(ht, l);
+      any |= due[l];
+    }
+    if (!any) return;
+    const V r = K(1) - s;
+    DENSE_WEIGHTS
+    for (int k = 0; k < NS; k++) row[k] = r * w->y[k] + s * (w->y_new[k] + r * (DENSE_SUM));
+    for (int l = 0; l < W; l++) {
+      if (!due[l]) continue;
+      double *kept = w->rows + ((long)l * task->times + w->lane[l].output++) * NX;
+      for (int k = 0; k < NS; k++) kept[k] = LANE(row[k], l);
+      for (int k = 0; k < NI; k++) kept[NS + k] = LANE(w->q[k], l);
     }
   }
 }
@@ -284,7 +281,7 @@ __attribute__((visibility("default"))) int run_task(const Task *task) {
     }
     step(t, h, t + K(0.5) * h, w);
     const V error = scaled_square(task, w->u[STAGES - 1], w->y, w->y_new);
-    const M ok = (M)(error <= K(1));
+    const M ok = vless_equal(error, K(1));
     V factor = K(0.9) * vexp(K(-0.5 / ORDER) * vlogabs(vmax(error, K(1e-20))));
     factor = vmin(vmax(factor, K(0.2)), K(8));
     const V proposed = h * factor;

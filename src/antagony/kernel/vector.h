@@ -5,100 +5,162 @@
 #include <string.h>
 
 typedef double V __attribute__((vector_size(W * 8)));
-typedef long long M __attribute__((vector_size(W * 8))); /* lane mask: all bits set = true */
+typedef long long B __attribute__((vector_size(W * 8))); /* the bits of a V as whole numbers */
 
 #define K(x) ((V){0} + (double)(x))
 #define LANE(v, l) (((double *)&(v))[l])
-#define FLAG(m, l) (((long long *)&(m))[l])
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE V vselect(M m, V a, V b) { return (V)((m & (M)a) | (~m & (M)b)); }
-INLINE V vmax(V a, V b) { return vselect((M)(a < b), b, a); } /* a NaN in `a` stays */
-INLINE V vmin(V a, V b) { return vselect((M)(b < a), b, a); }
-INLINE V vabs(V a) { return (V)((M)a & 0x7fffffffffffffffLL); }
+/* M: one truth value a lane. With AVX-512 it has registers of its own, and some steps are single instructions. gcc finds
+   few of them by itself; they are called by its own names, since the header with the common ones (immintrin.h) takes a
+   fifth of a second to read. Other compilers, and a gcc without these names, take the plain text below. */
+#if defined __AVX512F__ && W == 8 && defined __GNUC__ && !defined __clang__ && defined __has_builtin
+#if __has_builtin(__builtin_ia32_cmppd512_mask) && __has_builtin(__builtin_ia32_blendmpd_512_mask) && \
+    __has_builtin(__builtin_ia32_maxpd512_mask) && __has_builtin(__builtin_ia32_minpd512_mask) && \
+    __has_builtin(__builtin_ia32_scalefpd512_mask) && __has_builtin(__builtin_ia32_rcp14pd512_mask) && \
+    __has_builtin(__builtin_ia32_getexppd512_mask) && __has_builtin(__builtin_ia32_getmantpd512_mask)
+#define WIDE 1
+#endif
+#endif
+#ifdef WIDE
+#define ALL -1, 4 /* every lane, the current rounding */
+typedef unsigned char M;
+#define FLAG(m, l) ((m) >> (l) & 1)
+INLINE M vequal(V a, V b) { return __builtin_ia32_cmppd512_mask(a, b, 0, ALL); }
+INLINE M vless(V a, V b) { return __builtin_ia32_cmppd512_mask(a, b, 17, ALL); }
+INLINE M vless_equal(V a, V b) { return __builtin_ia32_cmppd512_mask(a, b, 18, ALL); }
+INLINE V vselect(M m, V a, V b) { return __builtin_ia32_blendmpd_512_mask(b, a, m); }
+INLINE V vmax(V a, V b) { return __builtin_ia32_maxpd512_mask(b, a, K(0), ALL); } /* a NaN in `a` stays */
+INLINE V vmin(V a, V b) { return __builtin_ia32_minpd512_mask(b, a, K(0), ALL); }
+INLINE V vscale(V a, V n) { return __builtin_ia32_scalefpd512_mask(a, n, K(0), ALL); } /* a 2^n */
+INLINE V vguess(V a) { return __builtin_ia32_rcp14pd512_mask(a, K(0), -1); } /* 1/a to 14 bits */
+INLINE V vexponent(V a) { return __builtin_ia32_getexppd512_mask(a, K(0), ALL); }
+INLINE V vmantissa(V a) { return __builtin_ia32_getmantpd512_mask(a, 7, K(0), ALL); } /* of |a|, in [0.75, 1.5) */
+#else
+typedef B M;
+#define FLAG(m, l) (((long long *)&(m))[l])
+INLINE M vless(V a, V b) { return (M)(a < b); }
+INLINE M vless_equal(V a, V b) { return (M)(a <= b); }
+INLINE M vequal(V a, V b) { return (M)(a == b); }
+INLINE V vselect(M m, V a, V b) { return (V)((m & (B)a) | (~m & (B)b)); }
+INLINE V vmax(V a, V b) { return vselect(vless(a, b), b, a); } /* a NaN in `a` stays */
+INLINE V vmin(V a, V b) { return vselect(vless(b, a), b, a); }
+#endif
+#if defined WIDE && !defined PORTABLE
+#define FAST 1
+#else
+#define FAST 0
+#endif
+
+INLINE V vabs(V a) { return (V)((B)a & 0x7fffffffffffffffLL); }
 INLINE V vtruth(M m) { return vselect(m, K(1), K(0)); }
+
+/* 1/x within two units in the last place, for ordinary x: a guess of 14 bits and Newton's iteration twice. */
+INLINE V vreciprocal_ordinary(V x) {
+#if FAST
+  const V guess = vguess(x), error = K(1) - x * guess, better = guess + guess * error;
+  return better + better * (error * error);
+#else
+  return K(1) / x;
+#endif
+}
+
+/* 1/x; where the guess cannot be bettered (1/0, 1/inf, NaN) it is already the answer. */
+INLINE V vreciprocal(V x) {
+#if FAST
+  const V guess = vguess(x), error = K(1) - x * guess, better = guess + guess * error;
+  return vselect(vless(K(-1), error), better + better * (error * error), guess);
+#else
+  return K(1) / x;
+#endif
+}
 
 #ifdef PORTABLE
 INLINE V vround(V x) { /* to the nearest whole number, by the adding of 1.5 * 2^52 */
   const V big = K(6755399441055744.0);
   const V near = (x + big) - big;
-  return vselect((M)(vabs(x) < K(2251799813685248.0)), near, x);
+  return vselect(vless(vabs(x), K(2251799813685248.0)), near, x);
 }
-INLINE V vfloor(V x) { V r = vround(x); return vselect((M)(r > x), r - K(1), r); }
+INLINE V vfloor(V x) { V r = vround(x); return vselect(vless(x, r), r - K(1), r); }
 #else
 INLINE V vfloor(V x) { V r; for (int l = 0; l < W; l++) LANE(r, l) = floor(LANE(x, l)); return r; }
 #endif
 INLINE V vceil(V x) { return -vfloor(-x); }
 INLINE V vsqrt(V x) { V r; for (int l = 0; l < W; l++) LANE(r, l) = __builtin_sqrt(LANE(x, l)); return r; }
 
-/* exp: 2^n e^r with |r| <= ln2/2; the Taylor sum to r^13 leaves 2e-16. The factor 2^n is built from its bits:
-   n = -1023 makes it 0 and n = 1024 infinity, so both ends of the range come by themselves, and NaN stays NaN. */
+/* exp: 2^n e^r with |r| <= ln2/2. The polynomial, (e^r - 1 - r)/r^2 interpolated at Chebyshev's points, leaves 2e-17. */
 INLINE V vexp(V x) {
-  const V big = K(6755399441055744.0), c = vmax(vmin(x, K(709.9)), K(-709.4));
-  const V t = c * K(1.4426950408889634) + big;
-  const M n = (M)t - (M)big;
-  const V k = t - big;
+  const V big = K(6755399441055744.0);
+#if FAST
+  const V c = vmax(vmin(x, K(1e4)), K(-1e4));
+#else
+  const V c = vmax(vmin(x, K(709.9)), K(-709.4));
+#endif
+  const V t = c * K(1.4426950408889634) + big, k = t - big;
   V r = c - k * K(6.93147180369123816490e-01);
   r = r - k * K(1.90821492927058770002e-10);
-  V p = K(1.0 / 6227020800.0);
-  p = p * r + K(1.0 / 479001600.0);
-  p = p * r + K(1.0 / 39916800.0);
-  p = p * r + K(1.0 / 3628800.0);
-  p = p * r + K(1.0 / 362880.0);
-  p = p * r + K(1.0 / 40320.0);
-  p = p * r + K(1.0 / 5040.0);
-  p = p * r + K(1.0 / 720.0);
-  p = p * r + K(1.0 / 120.0);
-  p = p * r + K(1.0 / 24.0);
-  p = p * r + K(1.0 / 6.0);
-  p = p * r + K(0.5);
-  p = p * r + K(1.0);
-  p = p * r + K(1.0);
+  const V rr = r * r;
+  V even = K(2.7620138719733994e-07), odd = K(2.5100424157005067e-08);
+  even = even * rr + K(2.480152119021773e-05), odd = odd * rr + K(2.7557268378684192e-06);
+  even = even * rr + K(0.0013888888917281794), odd = odd * rr + K(0.00019841269863105968);
+  even = even * rr + K(0.04166666666662399), odd = odd * rr + K(0.008333333333330051);
+  even = even * rr + K(0.5000000000000001), odd = odd * rr + K(0.16666666666666669);
+  const V p = (odd * r + even) * rr + (r + K(1));
+#if FAST
+  return vscale(p, k);
+#else /* 2^n from its bits: n = -1023 makes it 0, n = 1024 infinity, so both ends come by themselves, and NaN stays NaN */
+  const B n = (B)t - (B)big;
   return p * (V)((n + 1023) << 52);
+#endif
 }
 
-/* log|x|: mantissa in [0.707, 1.414], 2 atanh(s) by its series; 0 gives -1e300, so that 0^b follows from exp. */
+/* log|x|: mantissa in [0.707, 1.414] or [0.75, 1.5], then 2 atanh(s), |s| <= 0.2; the polynomial (interpolation at
+   Chebyshev's points again) leaves 6e-17. About -1e300 at 0, so that 0^b follows from exp. */
 INLINE V vlogabs(V x) {
+#if FAST
+  const V m = vmantissa(x), e = vexponent(x);
+  const V k = vmax(vselect(vless(m, K(1)), e + K(1), e), K(-1e300));
+#else
   const V a = vabs(x);
-  const M ix = (M)a;
-  const M e = (ix - 0x3fe6a09e667f3bcdLL) >> 52;
-  const V m = (V)(ix - (e << 52));
-  const V k = __builtin_convertvector(e, V);
-  const V f = m - K(1), s = f / (m + K(1)), z = s * s;
-  V p = K(2.0 / 19);
-  p = p * z + K(2.0 / 17);
-  p = p * z + K(2.0 / 15);
-  p = p * z + K(2.0 / 13);
-  p = p * z + K(2.0 / 11);
-  p = p * z + K(2.0 / 9);
-  p = p * z + K(2.0 / 7);
-  p = p * z + K(2.0 / 5);
-  p = p * z + K(2.0 / 3);
-  p = p * z + K(2);
+  const B ix = (B)a;
+  const B e = (ix - 0x3fe6a09e667f3bcdLL) >> 52;
+  const V m = (V)(ix - (e << 52)), k = __builtin_convertvector(e, V);
+#endif
+  const V s = (m - K(1)) * vreciprocal_ordinary(m + K(1)), z = s * s;
+  const V zz = z * z;
+  V odd = K(0.1511848710872457), even = K(0.15283703752403147);
+  odd = odd * zz + K(0.18184610246294064), even = even * zz + K(0.22222182776674482);
+  odd = odd * zz + K(0.2857142883604555), even = even * zz + K(0.39999999999335556);
+  odd = odd * zz + K(0.6666666666666694);
+  const V p = (odd + even * z) * z + K(2);
   V r = k * K(6.93147180369123816490e-01) + (s * p + k * K(1.90821492927058770002e-10));
-  r = vselect((M)(a < K(2.2250738585072014e-308)), K(-1e300), r);
-  return vselect((M)(a < K(__builtin_inf())), r, a);
+#if FAST
+  return r;
+#else
+  r = vselect(vless(a, K(2.2250738585072014e-308)), K(-1e300), r);
+  return vselect(vless(a, K(__builtin_inf())), r, a);
+#endif
 }
 
 INLINE V vlog(V x) {
   V r = vlogabs(x);
-  r = vselect((M)(x == K(0)), K(-__builtin_inf()), r);
-  return vselect((M)(x < K(0)), K(__builtin_nan("")), r);
+  r = vselect(vequal(x, K(0)), K(-__builtin_inf()), r);
+  return vselect(vless(x, K(0)), K(__builtin_nan("")), r);
 }
 
 /* What a negative base turns base^b into: 1 for even b, -1 for odd b, NaN for any other. */
 INLINE V vsign_of_power(V b) {
   const V half = b * K(0.5);
-  const V odd = vselect((M)(vfloor(half) == half), K(1), K(-1));
-  return vselect((M)(vfloor(b) == b), odd, K(__builtin_nan("")));
+  const V odd = vselect(vequal(vfloor(half), half), K(1), K(-1));
+  return vselect(vequal(vfloor(b), b), odd, K(__builtin_nan("")));
 }
 
 /* a^b from log|a| and the sign factor of b. */
 INLINE V vpower(V a, V b, V log_a, V sign) {
   const V r = vexp(b * log_a);
-  return vselect((M)(a < K(0)), r * sign, r);
+  return vselect(vless(a, K(0)), r * sign, r);
 }
-INLINE V vpower_ratio(V a, V power) { return vselect((M)(a == K(0)), K(0), power / a); }
+INLINE V vpower_ratio(V a, V power) { return vselect(vequal(a, K(0)), K(0), power * vreciprocal(a)); }
 
 #ifndef PORTABLE
 #define BY_LANE(name, call) \
