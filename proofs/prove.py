@@ -130,7 +130,7 @@ def run_proof(proof: Proof) -> Run:
         ) as process:
             for line in process.stdout or ():
                 print(f"  {line}", end="", flush=True)
-                lines.append(line)
+                lines.append(line.replace(f"{scratch}/", ""))
         return Run(process.returncode, "".join(lines), time.perf_counter() - start)
 
 
