@@ -258,6 +258,9 @@ def _summary(answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
         else:
             lines.append(f"Most is explained by {leaders[0]}: {also}.")
         lines.append("A count of findings is no probability, and agreement within a wide interval is no proof.")
+    lines.append(
+        "Claims test what is said of a mechanism; most come from one hypothesis, and keeping them is no evidence."
+    )
     return tuple(lines)
 
 
