@@ -26,7 +26,7 @@ LAYERS = (
     ("case", "population", "difference"),
     ("simulation", "reference"),
     ("calibration",),
-    ("trial", "claims", "lint"),
+    ("replay", "claims", "lint"),
     ("verdict",),
     ("exchange", "exchange.nonmem", "figures"),
     ("report",),

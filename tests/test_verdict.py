@@ -14,7 +14,7 @@ from antagony.claims import check_claims, claim_margin, claim_times, scaled_outp
 from antagony.errors import ClaimError
 from antagony.population import NOMINAL, draw_parameters
 from antagony.study import Claim, Condition
-from antagony.trial import _with_residual, replay_study
+from antagony.replay import _with_residual, replay_study
 from antagony.verdict import reach_verdict, read_bibliography
 
 CLAIM = Claim(

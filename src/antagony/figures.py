@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .trial import Replay
+    from .replay import Replay
     from .verdict import MechanismVerdict, Verdict
 
 Array = NDArray[np.float64]

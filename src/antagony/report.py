@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .claims import ClaimResult
     from .study import Claim, Condition, Probe
-    from .trial import Replay
+    from .replay import Replay
     from .verdict import MechanismVerdict, Verdict
 
 PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be read

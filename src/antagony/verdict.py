@@ -20,7 +20,7 @@ from .errors import CaseError
 from .kernel.build import build_kernel
 from .population import NOMINAL, Draws, draw_parameters
 from .simulation import Arm, Tolerances, simulate
-from .trial import Replay, replay_study
+from .replay import Replay, replay_study
 
 if TYPE_CHECKING:
     import xarray as xr
