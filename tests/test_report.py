@@ -17,9 +17,9 @@ import xarray as xr
 from antagony.claims import ClaimResult, Separation
 from antagony.errors import ReportError
 from antagony.figures import plot_overview, plot_scenes, scene_doses, svg_text
+from antagony.replay import Replay
 from antagony.report import describe_test, save_picture, write_report
 from antagony.study import Claim, Condition, Finding, Probe
-from antagony.replay import Replay
 from antagony.verdict import MechanismVerdict, Settings, SourceNote, Verdict
 
 MINUS = "\N{MINUS SIGN}"

@@ -13,8 +13,8 @@ from antagony.case import Case
 from antagony.claims import check_claims, claim_margin, claim_times, scaled_outputs
 from antagony.errors import ClaimError
 from antagony.population import NOMINAL, draw_parameters
-from antagony.study import Claim, Condition
 from antagony.replay import _with_residual, replay_study
+from antagony.study import Claim, Condition
 from antagony.verdict import reach_verdict, read_bibliography
 
 CLAIM = Claim(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from .claims import ClaimResult
-    from .study import Claim, Condition, Probe
     from .replay import Replay
+    from .study import Claim, Condition, Probe
     from .verdict import MechanismVerdict, Verdict
 
 PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be read

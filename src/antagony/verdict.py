@@ -19,8 +19,8 @@ from .claims import ClaimResult, check_claims
 from .errors import CaseError
 from .kernel.build import build_kernel
 from .population import NOMINAL, Draws, draw_parameters
-from .simulation import Arm, Tolerances, simulate
 from .replay import Replay, replay_study
+from .simulation import Arm, Tolerances, simulate
 
 if TYPE_CHECKING:
     import xarray as xr
