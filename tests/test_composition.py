@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from antagony.case import Case
-from antagony.composition import Text, check_units, join, symbols_of
+from antagony.case import Case, NamedProbe
+from antagony.composition import Hook, Text, check_units, join, mix, symbols_of
 from antagony.difference import compare_mechanisms
 from antagony.errors import CaseError, CompositionError
+from antagony.population import draw_parameters
+from antagony.simulation import Arm, simulate
+from antagony.study import Probe
 
 PRELUDE = "unit hour = 3600 second; unit time_unit = 3600 second;\n"
 GIVES_X = Text("x.ant", "x' = -k*x; x = 1 dimensionless; x has dimensionless;")
@@ -67,3 +73,82 @@ def test_variants_change_what_they_name(case: Case) -> None:
     assert [a.left for a, _ in found.changed] == ["plasticity_loss ="]
     with pytest.raises(CaseError, match="loss=one_sided"):
         case.mechanism("camp_crosstalk", variants={"loss": "onesided"})
+
+
+KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
+BOTH = f"naltrexone 50 mg po at -45 min; {KETAMINE}"
+
+
+def curve(case: Case, slug: str, regimen: str, output: str, variants: dict[str, str] | None = None) -> np.ndarray:
+    mechanism = case.mechanism(slug, ["ketamine", "naltrexone"], variants)
+    run = simulate(mechanism, {"arm": case.regimen(regimen)}, [0.0, 1.0, 4.0, 24.0], outputs=[output])
+    return run[output].to_numpy().ravel()
+
+
+def test_a_mixture_adds_the_drives_and_keeps_every_road(case: Case) -> None:
+    """Plasticity is linear in its drive; the surge leaves mu activity alone, the release mTORC1: the two roads add."""
+    mixed = case.mechanism("gated_surge+opioid_release", ["ketamine", "naltrexone"])
+    release = curve(case, "opioid_release", BOTH, "mu_relative")
+    assert not np.allclose(release, curve(case, "gated_surge", BOTH, "mu_relative"))
+    np.testing.assert_allclose(curve(case, mixed.slug, BOTH, "mu_relative"), release, rtol=1e-6)
+    both = curve(case, mixed.slug, KETAMINE, "plasticity")
+    parts = [curve(case, slug, KETAMINE, "plasticity") for slug in ("gated_surge", "opioid_release")]
+    np.testing.assert_allclose(both, sum(parts), rtol=1e-4, atol=1e-9)  # no naltrexone: the gate stands open in both
+    assert not np.allclose(both, parts[0])
+    assert check_units(mixed.sbml) == []
+
+
+def test_a_mixture_with_the_null_is_the_mechanism_itself(case: Case) -> None:
+    for output in ("score", "mtorc1"):
+        alone = curve(case, "camp_crosstalk", BOTH, output)
+        np.testing.assert_allclose(curve(case, "camp_crosstalk+none", BOTH, output), alone, rtol=1e-6)
+
+
+def test_a_shared_road_counts_once_and_a_variant_reaches_the_piece_that_has_it(case: Case) -> None:
+    alone = curve(case, "gated_surge", KETAMINE, "plasticity")
+    mixed = curve(case, "camp_crosstalk+gated_surge", KETAMINE, "plasticity")
+    assert mixed[-1] > alone[-1] * 1.01  # two drives of mTORC1, one road from it to plasticity
+    assert "plasticity_drive_of_gated_surge" not in combining_line(case, "camp_crosstalk+gated_surge")
+    one_sided = {"loss": "one_sided"}
+    assert curve(case, "camp_crosstalk+none", BOTH, "plasticity")[-1] < 0
+    assert curve(case, "camp_crosstalk+none", BOTH, "plasticity", one_sided)[-1] >= 0
+    with pytest.raises(CaseError, match="gate=andd"):
+        case.mechanism("camp_crosstalk+none", variants={"gate": "andd"})
+
+
+def combining_line(case: Case, slug: str) -> str:
+    text = case.mechanism(slug).antimony
+    return next(line for line in text.splitlines() if line.startswith("plasticity_drive :="))
+
+
+def test_two_wirings_that_contradict_each_other_are_refused_by_name(case: Case) -> None:
+    hooks = [Hook("brake", 1, "one"), Hook("drive", 0, "add")]
+    a = Text("a", "brake := 2*x; brake has dimensionless; y := x; y has dimensionless;")
+    b = Text("b", "brake := 3*x; brake has dimensionless;")
+    with pytest.raises(CompositionError, match='first and second cannot be mixed: each has a "brake"'):
+        mix(PRELUDE, hooks, {"first": a, "second": b})
+    c = Text("c", "brake := 1; brake has dimensionless; y := 2*x; y has dimensionless;")
+    with pytest.raises(CompositionError, match='both define "y", and not alike'):
+        mix(PRELUDE, hooks, {"first": a, "third": c})
+    with pytest.raises(CaseError, match="names a mechanism twice"):
+        case.wiring("none+none")
+
+
+def test_a_named_probe_is_what_it_spells_out(case: Case) -> None:
+    acts = (Probe("nmda_imposed_block", by="midazolam_cue"), Probe("glutamate_drive", scale=2.0))
+    known = {"gas": NamedProbe("gas", "gas", acts, 1.0)}
+    named = replace(case, probes=known, _composed={})
+    spelt = named.spell_out([Probe(name="gas", start=2.0), Probe("opioid_tone", set=0.0)])
+    assert [(p.parameter, p.start, p.until) for p in spelt] == [
+        ("nmda_imposed_block", 2.0, 3.0),
+        ("glutamate_drive", 2.0, 3.0),
+        ("opioid_tone", None, None),
+    ]
+    draws = draw_parameters(named.parameters("none").values(), 4, seed=1)
+    run = simulate(
+        named.mechanism("none"), {"a": Arm(probes=spelt)}, [0.0, 2.5, 4.0], draws=draws, outputs=["nmda_block"]
+    )
+    np.testing.assert_allclose(run["nmda_block"][0, :, 0, 1], draws.values["midazolam_cue"], rtol=1e-12)
+    np.testing.assert_array_equal(run["nmda_block"][0, :, 0, 2], 0)
+    with pytest.raises(CaseError, match='no probe "gaz"; did you mean "gas"'):
+        named.spell_out([Probe(name="gaz")])

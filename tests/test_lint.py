@@ -220,6 +220,13 @@ FAULTS: list[tuple[Callable, str, tuple[str, str] | str, str, str]] = [
     (lint.check_calibration, "case.toml", ("smith_2000", "smth_2000"), "error", 'no study "smth_2000"; did you mean'),
     (lint.check_calibration, "case.toml", ('"fall"', '"fal"'), "error", 'no finding "fal"; did you mean "fall"'),
     (lint.check_calibration, STUDY_FILE, ('"contrast"', '"standardised"'), "error", "is no contrast with a value"),
+    (
+        lint.check_probes,
+        "case.toml",
+        '[probes.p]\ntitle = "p"\nacts = [{ parameter = "gain", by = "gin" }]\n',
+        "error",
+        'no shared parameter "gin"; did you mean "gain"',
+    ),
     (lint.check_trial, "case.toml", ("score_max = 50", "score_mx = 50"), "error", 'did you mean "score_max"'),
 ]
 

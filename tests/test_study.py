@@ -196,7 +196,9 @@ CLAIM_FAULTS = [  # what is written instead of what, and what the message must s
     ("margin = 0.1", "margin = -0.1", "key margin: "),
     ('relation = "falls"\nmargin = 0.1', 'relation = "stays"', "key margin: "),
     ("naltrexone 50 mg po at -45 min", "naltrexone 50 mg", "key given.regimen: "),
-    ('"naltrexone 50 mg po at -45 min"', '{ probes = [{ parameter = "x" }] }', "needs either set or scale"),
+    ('"naltrexone 50 mg po at -45 min"', '{ probes = [{ parameter = "x" }] }', "needs one of set, scale and by"),
+    ('"naltrexone 50 mg po at -45 min"', "{ probes = [{ set = 1.0 }] }", "either a parameter or the name"),
+    ('"naltrexone 50 mg po at -45 min"', '{ probes = [{ name = "x", set = 1.0 }] }', "spelled out in case.toml"),
     (
         '"naltrexone 50 mg po at -45 min"',
         '{ probes = [{ parameter = "x", set = 1, from = "2 h", until = "1 h" }] }',

@@ -92,7 +92,7 @@ def study_arm(case: Case, study: Study, name: str) -> Arm:
     values = dict(case.trial) | study.trial.values
     if arm.comparator_cue is not None:
         values["comparator_cue"] = arm.comparator_cue
-    return Arm(case.regimen(arm.condition.regimen), arm.condition.probes, values)
+    return Arm(case.regimen(arm.condition.regimen), case.spell_out(arm.condition.probes), values)
 
 
 def _solve(first: Snapshot, second: Snapshot, parameter: str, target: float, size: int) -> tuple[Array, NDArray, Array]:

@@ -17,13 +17,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .composition import Receptor, Sum, Text, join, sums_text
+from .composition import Hook, Receptor, Sum, Text, join, mix, sums_text
 from .drug import Drug, read_drug
 from .errors import CaseError, near_miss
 from .mechanism import Edge, Mechanism, Output, Variant, Wiring
 from .parameters import Parameter, Prior, read_parameters
 from .regimen import Regimen, parse_regimen
-from .study import Claim, Study, read_claims, read_study
+from .study import Claim, Probe, ProbeEntry, Study, read_claims, read_study
 
 PACKAGED = "ketamine"
 WEEK = 168.0  # h
@@ -47,6 +47,18 @@ class _Receptor(_Strict):
 class _Sum(_Strict):
     unit: str
     meaning: str = ""
+
+
+class _Hook(_Strict):
+    neutral: float
+    combine: Literal["multiply", "add", "one"]
+
+
+class _NamedProbe(_Strict):
+    title: str
+    acts: Annotated[tuple[ProbeEntry, ...], Field(min_length=1)]
+    until: str = ""
+    note: str = ""
 
 
 class _Group(_Strict):
@@ -78,6 +90,8 @@ class _CaseFile(_Strict):
     classes: dict[str, _Group] = Field(default_factory=dict)
     receptors: dict[str, _Receptor] = Field(default_factory=dict)
     exposures: dict[str, _Sum] = Field(default_factory=dict)
+    hooks: dict[str, _Hook] = Field(default_factory=dict)
+    probes: dict[str, _NamedProbe] = Field(default_factory=dict)
     outputs: dict[str, _Output] = Field(default_factory=dict)
     scenes: dict[str, _Scene] = Field(default_factory=dict)
     trial: dict[str, Any] = Field(default_factory=dict)
@@ -102,6 +116,8 @@ class _Variant(_Strict):
     set: dict[str, float] = Field(default_factory=dict)
     prior: dict[str, _Prior] = Field(default_factory=dict)
     wiring: str | None = None
+    parts: dict[str, str] = Field(default_factory=dict)
+    partner: Annotated[str, Field(alias="with")] = ""
 
 
 class _WiringFile(_Strict):
@@ -110,6 +126,7 @@ class _WiringFile(_Strict):
     group: Annotated[str, Field(alias="class")] = ""
     reference: bool = False
     parts: tuple[str, ...]
+    requires: tuple[str, ...] = ()
     chain: tuple[_Edge, ...] = ()
     variants: dict[str, dict[str, _Variant]] = Field(default_factory=dict)
 
@@ -126,6 +143,29 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedProbe:
+    """An imposed effect: what it acts on, and how long it lasts after its start [h; None is the whole run]."""
+
+    name: str
+    title: str
+    acts: tuple[Probe, ...]
+    lasts: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One mechanism's contribution to a model: its wiring with the variants chosen for it."""
+
+    wiring: Wiring
+    chosen: tuple[Variant, ...]
+
+    @property
+    def text(self) -> str:
+        return next((v.wiring for v in self.chosen if v.wiring is not None), self.wiring.text)
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """The one number that every mechanism may solve for, and the finding that it is solved from."""
 
@@ -137,7 +177,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything a folder holds. Mechanisms are composed on demand, for the drugs in play."""
+    """Everything a folder holds. Mechanisms are composed on demand, for the drugs in play.
+
+    A mechanism's slug is its folder's name; `a+b` is the mixture of two.
+    """
 
     folder: Path
     hash: str
@@ -153,6 +196,8 @@ class Case:
     groups: Mapping[str, str]
     receptors: tuple[Receptor, ...]
     sums: tuple[Sum, ...]
+    hooks: tuple[Hook, ...]
+    probes: Mapping[str, NamedProbe]
     outputs: Mapping[str, Output]
     scenes: Mapping[str, Scene]
     claims: tuple[Claim, ...]
@@ -168,10 +213,14 @@ class Case:
         return tuple(name for name, drug in self.drugs.items() if drug.routes)
 
     def wiring(self, slug: str) -> Wiring:
-        """A rival by its folder name; raises CaseError with the near miss."""
-        if slug not in self.wirings:
-            raise CaseError(f'{self.folder.name} has no mechanism "{slug}"{near_miss(slug, self.wirings)}')
-        return self.wirings[slug]
+        """A rival by its folder name, or the mixture of several (`a+b`); raises CaseError with the near miss."""
+        names = slug.split("+")
+        for name in names:
+            if name not in self.wirings:
+                raise CaseError(f'{self.folder.name} has no mechanism "{name}"{near_miss(name, self.wirings)}')
+        if len(set(names)) < len(names):
+            raise CaseError(f'"{slug}" names a mechanism twice; a mixture is of different ones')
+        return self.wirings[slug] if len(names) == 1 else _mixture(slug, [self.wirings[name] for name in names])
 
     def regimen(self, text: str) -> Regimen:
         """Prescription text -> regimen, its drugs and routes checked against the case."""
@@ -183,22 +232,41 @@ class Case:
             note for name in regimen.drugs if name in self.drugs for note in _label_notes(self.drugs[name], regimen)
         )
 
+    def spell_out(self, probes: Iterable[Probe]) -> tuple[Probe, ...]:
+        """Probes with every name of the case replaced by what it acts on; raises CaseError with the near miss."""
+        spelt: list[Probe] = []
+        for probe in probes:
+            if not probe.name:
+                spelt.append(probe)
+                continue
+            if probe.name not in self.probes:
+                raise CaseError(f'{self.folder.name} has no probe "{probe.name}"{near_miss(probe.name, self.probes)}')
+            known = self.probes[probe.name]
+            start, until = probe.start, probe.until
+            if until is None and known.lasts is not None:
+                start = 0.0 if start is None else start
+                until = start + known.lasts
+            spelt += [replace(act, start=start, until=until) for act in known.acts]
+        return tuple(spelt)
+
     def parameters(self, slug: str, variants: Mapping[str, str] | None = None) -> dict[str, Parameter]:
         """Every row in scope of a mechanism: shared parts, all drugs, its own; variants applied."""
-        wiring = self.wiring(slug)
+        pieces = self._pieces(slug, variants)
         rows = dict(self.shared)
-        for source in (*(drug.parameters for drug in self.drugs.values()), wiring.parameters):
+        for source in (*(drug.parameters for drug in self.drugs.values()), *(p.wiring.parameters for p in pieces)):
             rows |= source
-        for variant in self._variants(wiring, variants):
-            rows |= _varied(rows, variant, wiring)
+        for piece in pieces:
+            for variant in piece.chosen:
+                rows |= _varied(rows, variant, piece.wiring)
         return rows
 
     def mechanism(self, slug: str, drugs: Iterable[str] = (), variants: Mapping[str, str] | None = None) -> Mechanism:
         """Compose a mechanism for a set of drugs and a choice of variants ({axis: name}; none: the base)."""
-        present = self.with_required(drugs)
+        pieces = self._pieces(slug, variants)
+        present = self.with_required([*drugs, *(name for piece in pieces for name in piece.wiring.requires)])
         key = (slug, present, tuple(sorted((variants or {}).items())))
         if key not in self._composed:
-            self._composed[key] = self._compose(slug, present, variants)
+            self._composed[key] = self._compose(slug, present, pieces, variants)
         return self._composed[key]
 
     @cached_property
@@ -242,39 +310,52 @@ class Case:
                 stack += self.drugs[name].requires
         return tuple(name for name in self.drugs if name in wanted)
 
-    def _variants(self, wiring: Wiring, chosen: Mapping[str, str] | None) -> list[Variant]:
-        found = []
-        for axis, name in sorted((chosen or {}).items()):
-            variant = wiring.variant(axis, name)
-            if variant is None:
-                known = [f"{v.axis}={v.name}" for v in wiring.variants]
-                raise CaseError(f"{wiring.slug} has no variant {axis}={name}{near_miss(f'{axis}={name}', known)}")
-            found.append(variant)
-        return found
+    def _pieces(self, slug: str, variants: Mapping[str, str] | None) -> tuple[_Piece, ...]:
+        """The mechanisms that a model is made of, each with the variants chosen for it, partners of variants included.
 
-    def _compose(self, slug: str, present: tuple[str, ...], variants: Mapping[str, str] | None) -> Mechanism:
-        wiring = self.wiring(slug)
-        chosen = self._variants(wiring, variants)
+        A chosen axis holds for every piece that has it. Raises CaseError for one that none has.
+        """
+        self.wiring(slug)
+        chosen, pieces, waiting = dict(variants or {}), [], slug.split("+")
+        while waiting:
+            wiring = self.wiring(waiting.pop(0))
+            own = [v for axis, name in sorted(chosen.items()) if (v := wiring.variant(axis, name)) is not None]
+            pieces.append(_Piece(wiring, tuple(own)))
+            bases = [base for axis, base in wiring.axes.items() if axis not in chosen]
+            partners = [v.partner for v in (*own, *bases) if v.partner]
+            waiting += [p for p in partners if p not in waiting and all(p != q.wiring.slug for q in pieces)]
+        for axis, name in chosen.items():
+            if not any(piece.wiring.variant(axis, name) for piece in pieces):
+                known = [f"{v.axis}={v.name}" for piece in pieces for v in piece.wiring.variants]
+                raise CaseError(f"{slug} has no variant {axis}={name}{near_miss(f'{axis}={name}', known)}")
+        return tuple(pieces)
+
+    def _compose(
+        self, slug: str, present: tuple[str, ...], pieces: Sequence[_Piece], variants: Mapping[str, str] | None
+    ) -> Mechanism:
         drugs = {name: self.drugs[name] for name in present}
-        wiring_text = next((v.wiring for v in chosen if v.wiring is not None), wiring.text)
+        swapped = {old: new for piece in pieces for v in piece.chosen for old, new in v.parts.items()}
+        parts = dict.fromkeys(swapped.get(part, part) for piece in pieces for part in piece.wiring.parts)
+        wirings = {p.wiring.slug: Text(f"mechanisms/{p.wiring.slug}/wiring.ant", p.text) for p in pieces}
         texts = [
             sums_text(self.receptors, self.sums, list(drugs.values())),
             *(Text(f"drugs/{name}/model.ant", drug.model) for name, drug in drugs.items()),
-            *(Text(f"parts/{part}.ant", self.parts[part]) for part in wiring.parts),
-            Text(f"mechanisms/{slug}/wiring.ant", wiring_text),
+            *(Text(f"parts/{part}.ant", self.parts[part]) for part in parts),
+            *(wirings.values() if len(wirings) == 1 else mix(self.prelude, self.hooks, wirings)),
         ]
         rows = self.parameters(slug, variants)
-        joined = join(slug, self.prelude, texts, rows)
+        joined = join(slug.replace("+", "_and_"), self.prelude, texts, rows)
         outputs = {s: o for s, o in self.outputs.items() if s in joined.symbols}
         for drug in drugs.values():
             outputs |= {o.symbol: Output(o.symbol, o.title, o.unit) for o in drug.outputs}
         targets = [t for d in drugs.values() for r in d.routes.values() for t in r.targets]
         dosing = {a for t in targets for a in t.amounts.values() if isinstance(a, str)} | {"bodyweight"}
+        dosing |= {act.by for probe in self.probes.values() for act in probe.acts if act.by}
         return Mechanism(
             slug=slug,
-            title=wiring.title,
+            title=self.wiring(slug).title,
             drugs=drugs,
-            variants=tuple(f"{v.axis}={v.name}" for v in chosen),
+            variants=tuple(f"{axis}={name}" for axis, name in sorted((variants or {}).items())),
             antimony=joined.antimony,
             sbml=joined.sbml,
             parameters={name: rows[name] for name in joined.needed},
@@ -284,6 +365,26 @@ class Case:
             state_units=joined.state_units,
             case_hash=self.hash,
         )
+
+
+def _mixture(slug: str, wirings: Sequence[Wiring]) -> Wiring:
+    """What a mixture says of itself: parts, numbers, arrows and variants of all its mechanisms."""
+    variants = {(v.axis, v.name): v for wiring in reversed(wirings) for v in wiring.variants}
+    groups = {wiring.group for wiring in wirings}
+    return Wiring(
+        slug=slug,
+        title=" and ".join(wiring.title for wiring in wirings),
+        statement=" ".join(wiring.statement for wiring in wirings),
+        group=groups.pop() if len(groups) == 1 else "",
+        reference=all(wiring.reference for wiring in wirings),
+        parts=tuple(dict.fromkeys(part for wiring in wirings for part in wiring.parts)),
+        text="",
+        parameters={name: row for wiring in wirings for name, row in wiring.parameters.items()},
+        variants=tuple(variants.values()),
+        edges=tuple(dict.fromkeys(edge for wiring in wirings for edge in wiring.edges)),
+        readme="\n\n".join(wiring.readme for wiring in wirings),
+        requires=tuple(dict.fromkeys(name for wiring in wirings for name in wiring.requires)),
+    )
 
 
 def _label_notes(drug: Drug, regimen: Regimen) -> Iterator[str]:
@@ -346,6 +447,8 @@ def open_case(folder: Path | str | None = None) -> Case:
         groups={name: group.title for name, group in head.classes.items()},
         receptors=tuple(Receptor(name, r.roles) for name, r in head.receptors.items()),
         sums=tuple(Sum(name, s.unit, s.meaning) for name, s in head.exposures.items()),
+        hooks=tuple(Hook(name, hook.neutral, hook.combine) for name, hook in head.hooks.items()),
+        probes={name: _named_probe(path, name, entry) for name, entry in head.probes.items()},
         outputs={name: Output(name, o.title, o.unit, o.short) for name, o in head.outputs.items()},
         scenes={},
         claims=read_claims(path / "claims.toml"),
@@ -373,7 +476,8 @@ def _read_wiring(folder: Path, parts: Mapping[str, str]) -> Wiring:
     if not folder.is_dir():
         raise CaseError(f"{folder}: no such folder, though case.toml names this mechanism")
     head = _validated(_WiringFile, folder / "mechanism.toml")
-    for part in head.parts:
+    replaced = [p for names in head.variants.values() for v in names.values() for p in (*v.parts, *v.parts.values())]
+    for part in (*head.parts, *replaced):
         if part not in parts:
             raise CaseError(f'{folder / "mechanism.toml"}, key parts: no part "{part}"{near_miss(part, parts)}')
     own = folder / "parameters.tsv"
@@ -395,13 +499,29 @@ def _read_wiring(folder: Path, parts: Mapping[str, str]) -> Wiring:
                 v.set,
                 {p: Prior(prior.distribution, prior.parameters) for p, prior in v.prior.items()},
                 None if v.wiring is None else _text(folder / v.wiring),
+                v.parts,
+                v.partner,
             )
             for axis, names in head.variants.items()
             for name, v in names.items()
         ),
         edges=tuple(Edge(e.source, e.target, e.sign, e.parameter, e.note) for e in head.chain),
         readme=_text(readme) if readme.is_file() else "",
+        requires=head.requires,
     )
+
+
+def _named_probe(path: Path, name: str, entry: _NamedProbe) -> NamedProbe:
+    from .units import parse_time
+
+    where = f'{path / "case.toml"}, probe "{name}"'
+    for act in entry.acts:
+        for key, fault in act.faults():
+            raise CaseError(f"{where}, key {key}: {fault}")
+        if act.name or act.start is not None or act.until is not None:
+            raise CaseError(f"{where}, key acts: it takes a parameter with set, scale or by")
+    lasts = parse_time(entry.until) if entry.until else None
+    return NamedProbe(name, entry.title, tuple(act.record() for act in entry.acts), lasts, entry.note)
 
 
 def _scenes(case: Case, head: _CaseFile) -> dict[str, Scene]:

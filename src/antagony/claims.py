@@ -206,7 +206,7 @@ def _check_outputs(claims: Sequence[Claim], condition: Condition, mechanism: Mec
 
 def condition_arm(case: Case, condition: Condition) -> Arm:
     """An arm under the case's default trial table."""
-    return Arm(case.regimen(condition.regimen), condition.probes, case.trial)
+    return Arm(case.regimen(condition.regimen), case.spell_out(condition.probes), case.trial)
 
 
 def claim_times(claim: Claim) -> Array:

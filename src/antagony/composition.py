@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from .drug import Drug
 from .errors import CompositionError, near_miss
@@ -46,6 +46,18 @@ class Joined:
     needed: tuple[str, ...]
     symbols: frozenset[str]
     state_units: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A symbol that every wiring gives to the shared parts: its neutral value, and how two wirings' hooks combine.
+
+    `combine`: "multiply" or "add"; "one" when only one of the two may differ from neutral.
+    """
+
+    symbol: str
+    neutral: float
+    combine: Literal["multiply", "add", "one"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,69 @@ def join(name: str, prelude: str, texts: Sequence[Text], parameters: Mapping[str
     whole = [Text("prelude", prelude), *texts, Text("parameter values", values)]
     antimony, sbml = _load(name, whole)
     return Joined(antimony, sbml, tuple(needed), frozenset(givers), _state_units(sbml))
+
+
+def mix(prelude: str, hooks: Sequence[Hook], texts: Mapping[str, Text]) -> list[Text]:
+    """Wirings of several mechanisms (by slug) -> one: texts whose hooks combine as the case says.
+
+        hook = product or sum of the mechanisms' hooks that are not neutral; a formula that several share counts once
+
+    Any other symbol that several define must be defined alike and is kept once. Raises CompositionError by name where
+    two wirings contradict each other.
+    """
+    rules = {slug: _rules(prelude, text) for slug, text in texts.items()}
+    known = {hook.symbol: hook for hook in hooks}
+    mixed, first = [], {}
+    for slug, text in texts.items():
+        shown = text.text
+        for symbol, formula in rules[slug].items():
+            if symbol in known:
+                shown = re.sub(rf"\b{symbol}\b", f"{symbol}_of_{slug}", shown)
+            elif symbol not in first:
+                first[symbol] = (slug, formula)
+            elif formula != first[symbol][1]:
+                raise CompositionError(
+                    f'{first[symbol][0]} and {slug} cannot be mixed: both define "{symbol}", and not alike; '
+                    "write a wiring that says how they combine"
+                )
+            else:
+                shown = _without(shown, symbol)
+        mixed.append(Text(text.label, shown))
+    return [*mixed, Text("hooks of the mixture", "\n".join(_combined(hook, rules) for hook in hooks))]
+
+
+def _combined(hook: Hook, rules: Mapping[str, Mapping[str, str]]) -> str:
+    """The line that makes one hook of several; empty where no wiring has it."""
+    given = {slug: own[hook.symbol] for slug, own in rules.items() if hook.symbol in own}
+    if not given:
+        return ""
+    moving = {formula: slug for slug, formula in reversed(given.items()) if formula != f"{hook.neutral:g}"}
+    if hook.combine == "one" and len(moving) > 1:
+        raise CompositionError(
+            f'{" and ".join(reversed(moving.values()))} cannot be mixed: each has a "{hook.symbol}" of its own; '
+            "write a wiring that says how they combine"
+        )
+    terms = [f"{hook.symbol}_of_{slug}" for slug in reversed(moving.values())]
+    joined = (" + " if hook.combine == "add" else "*").join(terms) or f"{hook.neutral:g} dimensionless"
+    return f"{hook.symbol} := {joined}; {hook.symbol} has dimensionless;"
+
+
+def _rules(prelude: str, text: Text) -> dict[str, str]:
+    """Assignment rules of a text by symbol, as libSBML prints them, units of numbers left out."""
+    import libsbml
+
+    _, sbml = _load("part", [Text("prelude", prelude), text])
+    settings = libsbml.L3ParserSettings()
+    settings.setParseUnits(False)
+    return {
+        rule.getVariable(): libsbml.formulaToL3StringWithSettings(rule.getMath(), settings)
+        for rule in _items(_model(sbml).getListOfRules())
+    }
+
+
+def _without(text: str, symbol: str) -> str:
+    """The text without a symbol's assignment and its unit."""
+    return re.sub(rf"\b{symbol}\s*(:=|has\b)[^;\n]*;?", "", text)
 
 
 @lru_cache(maxsize=256)

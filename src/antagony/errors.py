@@ -1,18 +1,18 @@
 """What can go wrong, as a tree. Every message says what, where, and what to do.
 
-    AntagonyError
-    ├── CaseError            a file of a case folder is wrong
-    │   ├── ParameterError   a row of a parameters.tsv
-    │   ├── CompositionError parts that do not join, or model text that does not parse
-    │   ├── ClaimError       a claim
-    │   └── StudyError       a study, an arm, an endpoint or a design
-    ├── UnitError            a quantity whose unit is unknown or of the wrong dimension
-    ├── RegimenError         a dose, a route, a regimen text or a dosing record
-    ├── KernelError          the numerical core
-    │   ├── CompilerError    no C compiler, or one that refuses the generated text
-    │   └── UnsupportedError a construct that the kernel does not cover, by name
-    ├── SimulationError      a run that cannot start, or subjects that failed where none may
-    └── ReportError          an output that cannot be written
+AntagonyError
+├── CaseError            a file of a case folder is wrong
+│   ├── ParameterError   a row of a parameters.tsv
+│   ├── CompositionError parts that do not join, or model text that does not parse
+│   ├── ClaimError       a claim
+│   └── StudyError       a study, an arm, an endpoint or a design
+├── UnitError            a quantity whose unit is unknown or of the wrong dimension
+├── RegimenError         a dose, a route, a regimen text or a dosing record
+├── KernelError          the numerical core
+│   ├── CompilerError    no C compiler, or one that refuses the generated text
+│   └── UnsupportedError a construct that the kernel does not cover, by name
+├── SimulationError      a run that cannot start, or subjects that failed where none may
+└── ReportError          an output that cannot be written
 """
 
 from __future__ import annotations

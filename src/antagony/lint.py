@@ -70,7 +70,7 @@ def check_variants(case: Case) -> Iterator[Issue]:
             except CaseError as error:
                 yield Issue("error", f"mechanisms/{slug}/mechanism.toml", str(error))
                 continue
-            if variant.wiring is not None:
+            if variant.changes_equations:
                 yield from _model_issues(case, slug, case.dosable, chosen)
 
 
@@ -166,7 +166,7 @@ def check_unused(case: Case) -> Iterator[Issue]:
     """Every row is needed by a model, a dose, a variant or a trial."""
     used: set[str] = set(case.trial)
     for slug, wiring in case.wirings.items():
-        rewired = [{v.axis: v.name} for v in wiring.variants if v.wiring is not None]
+        rewired = [{v.axis: v.name} for v in wiring.variants if v.changes_equations]
         for chosen in [{}, *rewired]:
             mechanism = _composed(case, slug, case.dosable, chosen)
             if mechanism is None:
@@ -174,6 +174,7 @@ def check_unused(case: Case) -> Iterator[Issue]:
             used |= {*mechanism.parameters, *mechanism.dosing}
         used |= {name for variant in wiring.variants for name in (*variant.values, *variant.priors)}
     used |= {name for study in case.studies.values() for name in study.trial.numbers}
+    used |= {act.by for probe in case.probes.values() for act in probe.acts}
     for row in _rows(case):
         if row.id not in used and USED_ELSEWHERE not in row.note:
             message = f'"{row.id}" is used by nothing (if trials read it, note "{USED_ELSEWHERE}")'
@@ -248,7 +249,7 @@ def check_claims_readable(case: Case) -> Iterator[Issue]:
             if known and claim.output not in known:
                 miss = near_miss(claim.output, known)
                 yield Issue("error", where, f'key output: {slug} has no output "{claim.output}"{miss}')
-            for name in _probed(claim.conditions):
+            for name in _probed(case, claim.conditions):
                 if name not in rows:
                     yield Issue("error", where, f'key probes: {slug} has no parameter "{name}"{near_miss(name, rows)}')
 
@@ -264,16 +265,22 @@ def _claims(case: Case) -> Iterator[tuple[str, Claim, tuple[str, ...]]]:
 
 
 def _condition_faults(case: Case, conditions: Iterable[Condition]) -> Iterator[str]:
-    """What is wrong with drugs and routes of regimens; their grammar was checked when they were read."""
+    """What is wrong with the drugs, routes and probes of conditions; their grammar was checked when they were read."""
     for condition in conditions:
         try:
             case.regimen(condition.regimen)
         except AntagonyError as error:
             yield f"regimen: {error}"
+        try:
+            case.spell_out(condition.probes)
+        except AntagonyError as error:
+            yield f"probes: {error}"
 
 
-def _probed(conditions: Iterable[Condition]) -> list[str]:
-    return [probe.parameter for condition in conditions for probe in condition.probes]
+def _probed(case: Case, conditions: Iterable[Condition]) -> list[str]:
+    """Every parameter that the probes of some conditions act on or take their value from."""
+    spelt = [probe for condition in conditions for probe in case.spell_out(condition.probes)]
+    return [name for probe in spelt for name in (probe.parameter, probe.by) if name]
 
 
 # --- studies -------------------------------------------------------------------------------------------------------
@@ -333,6 +340,16 @@ def check_calibration(case: Case) -> Iterator[Issue]:
         yield Issue("error", where, f'"{rule.finding}" is no contrast with a value at a time')
 
 
+def check_probes(case: Case) -> Iterator[Issue]:
+    """A named probe acts on a shared parameter, and takes its size from one."""
+    for name, probe in case.probes.items():
+        for act in probe.acts:
+            for row in filter(None, (act.parameter, act.by)):
+                if row not in case.shared:
+                    miss = near_miss(row, case.shared)
+                    yield Issue("error", f"case.toml, key probes.{name}", f'no shared parameter "{row}"{miss}')
+
+
 def check_trial(case: Case) -> Iterator[Issue]:
     """The default trial sets parameters that exist."""
     for name in case.trial:
@@ -342,9 +359,9 @@ def check_trial(case: Case) -> Iterator[Issue]:
 
 def _study_faults(case: Case, study: Study, rows: set[str], outputs: set[str]) -> Iterator[str]:
     for arm in study.design.arms:
-        for fault in _condition_faults(case, [arm.condition]):
-            yield f'arm "{arm.id}", {fault}'
-        for name in _probed([arm.condition]):
+        faults = list(_condition_faults(case, [arm.condition]))
+        yield from (f'arm "{arm.id}", {fault}' for fault in faults)
+        for name in [] if faults else _probed(case, [arm.condition]):
             if name not in rows:
                 yield f'arm "{arm.id}", key probes: no parameter "{name}"{near_miss(name, rows)}'
     for name in study.trial.numbers:
@@ -376,5 +393,6 @@ CHECKS: tuple[Check, ...] = (
     check_trial_numbers,
     check_samples,
     check_calibration,
+    check_probes,
     check_trial,
 )

@@ -22,7 +22,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A named alternative inside a mechanism: other values or priors of some parameters, or another wiring text."""
+    """A named alternative inside a mechanism.
+
+    Other values or priors of some parameters, another wiring text, other parts in place of its own (`parts`: name ->
+    replacement), or another mechanism to compose with (`partner`).
+    """
 
     axis: str
     name: str
@@ -30,6 +34,13 @@ class Variant:
     values: Mapping[str, float] = field(default_factory=dict)
     priors: Mapping[str, Prior] = field(default_factory=dict)
     wiring: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    partner: str = ""
+
+    @property
+    def changes_equations(self) -> bool:
+        """Whether it composes to another model, not only to other numbers."""
+        return self.wiring is not None or bool(self.parts) or bool(self.partner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What is a rival's own: its parts list, wiring text, parameters, variants, causal graph and prose."""
+    """What is a rival's own: its parts list, wiring text, parameters, variants, causal graph and prose.
+
+    `requires` names shared sites (drugs) that its equations need whatever is given.
+    """
 
     slug: str
     title: str
@@ -57,6 +71,12 @@ class Wiring:
     variants: tuple[Variant, ...]
     edges: tuple[Edge, ...]
     readme: str
+    requires: tuple[str, ...] = ()
+
+    @property
+    def axes(self) -> dict[str, Variant]:
+        """Each axis with its first variant, the base."""
+        return {v.axis: v for v in reversed(self.variants)}
 
     def variant(self, axis: str, name: str) -> Variant | None:
         """The variant of that axis and name, or None where this wiring has no such freedom."""
@@ -68,8 +88,8 @@ class Mechanism:
     """One model composed for a set of drugs: Antimony and SBML text, and what its numbers mean.
 
     `drugs` are those whose equations it holds, shared sites included; `parameters` the rows that the text needs,
-    variants applied; `dosing` those that only routes need (shares, lags, body weight); `inputs` those that carry
-    infusions; `outputs` its readouts; `state_units` the unit of each state;
+    variants applied; `dosing` those that only routes and probes need (shares, lags, body weight, sizes of imposed
+    effects); `inputs` those that carry infusions; `outputs` its readouts; `state_units` the unit of each state;
     `case_hash` fingerprints the folder it came from.
     """
 

@@ -250,8 +250,12 @@ def describe_condition(condition: Condition) -> str:
 
 
 def _probe(probe: Probe) -> str:
-    what = f"{probe.parameter} = {show_number(probe.set)}" if probe.set is not None else ""
-    what = what or f"{probe.parameter} x {show_number(probe.scale)}"
+    if probe.set is not None:
+        what = f"{probe.parameter} = {show_number(probe.set)}"
+    elif probe.scale is not None:
+        what = f"{probe.parameter} x {show_number(probe.scale)}"
+    else:
+        what = f"{probe.parameter} = {probe.by}" if probe.by else probe.name
     since = "" if probe.start is None else f" from {format_time(probe.start)}"
     return what + since + ("" if probe.until is None else f" until {format_time(probe.until)}")
 

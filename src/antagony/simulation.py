@@ -140,7 +140,21 @@ class _Run:
         phases = lower_doses(doses, states=kernel.states, inputs=kernel.inputs, subjects=self.rows)
         if not phases or times[0] < phases[0].start:
             phases = (Phase(float(times[0]), None, _no_events(self.rows)), *phases)
-        return parameters, tuple(_with_probes(phase, arm.probes, kernel, parameters) for phase in phases)
+        switches = [
+            (probe, self.imposed(probe, arm, parameters[:, kernel.index(probe.parameter)]))
+            for probe in arm.probes
+            if probe.is_timed
+        ]
+        return parameters, tuple(_with_switches(phase, switches, kernel, parameters) for phase in phases)
+
+    def imposed(self, probe: Probe, arm: Arm, rest: Array) -> Array:
+        """The value that a probe gives its parameter, in the shape of `rest`."""
+        if not probe.by:
+            return probe.applied(rest)
+        known = {**self.mechanism.parameters, **self.mechanism.dosing}
+        if probe.by not in known:
+            raise SimulationError(f'probe by "{probe.by}": no such parameter{near_miss(probe.by, known)}')
+        return self.values(probe.by, known[probe.by].nominal, arm).reshape(rest.shape)
 
     def values(self, name: str, nominal: float, arm: Arm) -> Array:
         """A parameter (draw, subject): nominal or drawn, times the patient's factor, unless the arm states its own."""
@@ -163,7 +177,7 @@ class _Run:
                 )
             if not probe.is_timed:
                 i = kernel.index(probe.parameter)
-                table[:, :, i] = probe.applied(table[:, :, i])
+                table[:, :, i] = self.imposed(probe, arm, table[:, :, i])
         return table.reshape(self.rows, len(kernel.parameters))
 
 
@@ -334,16 +348,14 @@ def _newton(x: Array, reached: Array, gap: Array, scale: Array, advance: Any, ev
     return x + steps * scale
 
 
-def _with_probes(phase: Phase, probes: Sequence[Probe], kernel: Kernel, parameters: Array) -> Phase:
-    """The phase's events together with the switches of timed probes."""
+def _with_switches(phase: Phase, probes: Sequence[tuple[Probe, Array]], kernel: Kernel, parameters: Array) -> Phase:
+    """The phase's events together with the switches of timed probes, each given with its value (row)."""
     switches = []
-    for probe in probes:
-        if not probe.is_timed:
-            continue
+    for probe, value in probes:
         rest = parameters[:, kernel.index(probe.parameter)]
         target = kernel.inputs.index(probe.parameter)
         begin = -np.inf if probe.start is None else probe.start
-        switches.append((max(begin, phase.start), target, probe.applied(rest)))
+        switches.append((max(begin, phase.start), target, value))
         if probe.until is not None:
             switches.append((max(probe.until, phase.start), target, rest))
     if not switches:

@@ -34,13 +34,18 @@ Role = Literal["calibrating", "discriminating"]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A parameter set to a value, or scaled, from `start` to `until` [h]; None is the whole run."""
+    """A parameter set to a value, scaled, or given the value of the parameter `by`, from `start` to `until` [h].
 
-    parameter: str
+    None is the whole run. One with a `name` stands for what the case says of that probe; `Case.spell_out` resolves it.
+    """
+
+    parameter: str = ""
     set: float | None = None
     scale: float | None = None
     start: float | None = None
     until: float | None = None
+    by: str = ""
+    name: str = ""
 
     @property
     def is_timed(self) -> bool:
@@ -286,26 +291,38 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _Probe(_Strict):
-    parameter: str
+class ProbeEntry(_Strict):
+    """A probe as TOML writes it: `parameter` with one of set, scale and by, or the name of a probe of the case."""
+
+    name: str = ""
+    parameter: str = ""
     set: float | None = None
     scale: float | None = None
+    by: str = ""
     start: Annotated[Hours | None, Field(alias="from")] = None
     until: Hours | None = None
 
     def record(self) -> Probe:
-        return Probe(self.parameter, self.set, self.scale, self.start, self.until)
+        """The probe."""
+        return Probe(self.parameter, self.set, self.scale, self.start, self.until, self.by, self.name)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        if (self.set is None) == (self.scale is None):
-            yield "probes", f'the probe of "{self.parameter}" needs either set or scale'
+        """(key, what is wrong) of a probe whose keys are well formed."""
+        actions = (self.set is not None) + (self.scale is not None) + bool(self.by)
+        shown = self.name or self.parameter
+        if bool(self.name) == bool(self.parameter):
+            yield "probes", "a probe has either a parameter or the name of a probe of case.toml"
+        elif self.name and actions:
+            yield "probes", f'the probe "{self.name}" is spelled out in case.toml; here it takes from and until alone'
+        elif self.parameter and actions != 1:
+            yield "probes", f'the probe of "{shown}" needs one of set, scale and by'
         if self.start is not None and self.until is not None and self.start >= self.until:
-            yield "probes", f'the probe of "{self.parameter}" ends before it begins'
+            yield "probes", f'the probe of "{shown}" ends before it begins'
 
 
 class _Condition(_Strict):
     regimen: RegimenText = ""
-    probes: tuple[_Probe, ...] = ()
+    probes: tuple[ProbeEntry, ...] = ()
 
     def record(self) -> Condition:
         return Condition(self.regimen, tuple(probe.record() for probe in self.probes))
@@ -394,7 +411,7 @@ class _Arm(_Strict):
     id: str
     title: str = ""
     regimen: RegimenText = ""
-    probes: tuple[_Probe, ...] = ()
+    probes: tuple[ProbeEntry, ...] = ()
     n: int | None = Field(default=None, ge=1)
     n_grade: Grade = "read"
     comparator_cue: float | None = Field(default=None, ge=0, le=1)
@@ -633,7 +650,7 @@ def _sentence(cause: ValidationError, raw: object, where: str) -> str:
 _KEYS = sorted(
     {
         info.alias or name
-        for model in (_Probe, _Condition, _Claim, _Number, _Arm, _Design, _Finding, _Study)
+        for model in (ProbeEntry, _Condition, _Claim, _Number, _Arm, _Design, _Finding, _Study)
         for name, info in model.model_fields.items()
     }
 )
