@@ -82,7 +82,7 @@ def test_fractions_stay_fractions_over_prior_draws_and_large_doses(case: Case, s
     arms = {text: Arm(case.regimen(text), (), case.trial) for text in texts}
     times = np.r_[-1.0, np.linspace(0, 4, 41), 8.0, 24.0, 72.0, 168.0]
     run = simulate(composed(case, slug), arms, times, draws=draws)
-    assert run.attrs["failures"] == ()
+    assert not run.attrs["failures"]
     for name in FRACTIONS:
         values = run[name].to_numpy()
         assert values.min() >= -1e-7, name  # what the solver's tolerances leave
@@ -200,7 +200,7 @@ def test_predictions_by_arm_are_those_of_the_table(case: Case, slug: str) -> Non
             assert prediction == "k", "a rival without an AMPA step cannot feel its blocker"
             continue
         if column == "glutamate":
-            mtorc1 = float(run["mtorc1_relative"].sel(arm="glutamate", time=2.0, method="nearest"))
+            mtorc1 = float(run["mtorc1_relative"].sel(arm="glutamate").sel(time=2.0, method="nearest"))
             right = mtorc1 <= 0.5 if prediction == "d" else abs(mtorc1 - 1) <= 1e-6
             wrong |= {} if right else {column: (prediction, mtorc1)}
             continue
@@ -223,19 +223,24 @@ def test_naltrexone_alone_is_silent_where_nothing_is_lost_below_rest(case: Case,
 
 
 def test_one_sided_crosstalk_keeps_most_of_the_gain_over_the_draws_that_work(case: Case) -> None:
-    """At medians little is left (the base is two-sided); over the prior the blockade is partial or nil."""
+    """At medians a quarter is left; but where ketamine takes mTORC1 to 1.3 of rest or more, its gain mostly survives."""
     variants = {"loss": "one_sided"}
     rows = case.parameters("camp_crosstalk", variants)
     kept = calibrate(case, "camp_crosstalk", draw_parameters(rows.values(), 512, seed=4), variants=variants).kept.draws
     mechanism = composed(case, "camp_crosstalk", variants)
     arms = {n: a for n, a in arms_of(case, mechanism).items() if n in ("nothing", "K", "K+Nx")}
-    score = simulate(mechanism, arms, [-1.0, 0.0, 24.0], draws=kept, outputs=["score"])["score"].isel(time=2, subject=0)
+    times = np.r_[-1.0, 0.0, np.linspace(0.2, 4, 20), 24.0]
+    run = simulate(mechanism, arms, times, draws=kept, outputs=["score", "mtorc1_relative"]).isel(subject=0)
+    score = run["score"].isel(time=-1)
     gains = score.sel(arm="nothing") - score
     left = (gains.sel(arm="K+Nx") / gains.sel(arm="K")).to_numpy()
-    assert left.size > 100
-    assert np.median(left) > 0.5
-    pi3k_left = gain(run_arms(case, "pi3k_crosstalk", variants)[0], "K+Nx") / gain(run_arms(case, "none")[0], "K")
-    assert pi3k_left == pytest.approx(1, abs=0.1), "through PI3K nothing but unblinding is left"
+    works = run["mtorc1_relative"].sel(arm="K").max("time").to_numpy() >= 1.3
+    assert works.sum() > 100
+    assert np.median(left[works]) > 0.6
+    assert np.mean(left[works] > 0.5) > 0.6
+    pi3k_left = gain(run_arms(case, "pi3k_crosstalk", variants)[0], "K+Nx")
+    unblinding = gain(run_arms(case, "none")[0], "K")
+    assert pi3k_left == pytest.approx(unblinding, abs=0.1), "through PI3K nothing but unblinding is left"
 
 
 HIGH = {"threshold": "free", "loss": "one_sided"}
