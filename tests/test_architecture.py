@@ -21,6 +21,7 @@ LAYERS = (
     ("regimen", "drug"),
     ("mechanism", "study", "composition", "schedule", "estimation"),
     ("design",),
+    ("analysis",),
     ("kernel", "kernel.rodas5p", "kernel.symbolic", "kernel.library"),
     ("kernel.c_source",),
     ("kernel.build",),

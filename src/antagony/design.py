@@ -103,6 +103,28 @@ class Plan:
         return max(len(sequence) for sequence in self.sequences)
 
     @property
+    def ratings(self) -> tuple[tuple[int, float | None], ...]:
+        """(period, time after its reference dose) of a patient's ratings, in order; None is the period's baseline."""
+        return tuple((k, time) for k in range(self.periods) for time in (None, *self.visits))
+
+    def column(self, period: int, time: float | None) -> int:
+        """Where a rating stands among a patient's."""
+        return self.ratings.index((period, time))
+
+    def columns_until(self, period: int, time: float) -> list[int]:
+        """Where a period's baseline and its ratings up to a time stand."""
+        return [i for i, (k, t) in enumerate(self.ratings) if k == period and (t is None or t <= time)]
+
+    def members(self, sequence: int) -> slice:
+        """The subjects of a sequence, in the order of the sizes."""
+        start = sum(self.sizes[:sequence])
+        return slice(start, start + self.sizes[sequence])
+
+    def periods_of(self, arm: str) -> list[tuple[int, int]]:
+        """(sequence, period) in which an arm is given."""
+        return [(i, k) for i, sequence in enumerate(self.sequences) for k, name in enumerate(sequence) if name == arm]
+
+    @property
     def step(self) -> float:
         """Time from one period's reference dose to the next [h]; 0 where there is one period."""
         return float(self.design.washout or 0.0) if self.periods > 1 else 0.0

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .analysis import Comparison, compare_findings, estimate_all, summarise_arms
 from .calibration import calibrate
 from .case import Case
 from .design import REALISTIC, Dropout, Estimand, Plan, Realism, trial_values
-from .errors import SimulationError, StudyError
-from .estimation import Estimate, combine_stages, crossover_contrast, mean_change, parallel_contrast, share_difference
+from .errors import SimulationError, StudyError, near_miss
 from .mechanism import Mechanism
 from .population import NOMINAL, Draws, Population, draw_parameters, factors_of, sample_population, spread_parameters
 from .simulation import Arm, Tolerances, simulate
@@ -117,7 +117,7 @@ def simulate_trial(
         severity.append(block.severity)
         failures += block.failures
     rated, true = np.concatenate(ratings), np.concatenate(severity)
-    dataset = _dataset(bench, rated, true)
+    scale = case.scales.get(plan.trial.scale)
     return TrialRun(
         plan=plan,
         mechanism=slug,
@@ -129,11 +129,17 @@ def simulate_trial(
         draws=truths.size,
         asked=asked,
         reached=reached,
-        ratings=dataset,
-        estimates=_estimates(bench, rated, level),
-        arms=_summaries(bench, rated),
+        ratings=_dataset(bench, rated, true),
+        estimates=estimate_all(plan, rated, level),
+        arms=summarise_arms(plan, rated, remission=None if scale is None else scale.remission),
         failures=tuple(failures),
     )
+
+
+def compare_study(case: Case, run: TrialRun) -> tuple[Comparison, ...]:
+    """Each rated finding of a study's own design inside the distribution that its simulated runs give."""
+    top = trial_values(run.plan.trial, case.trial)["score_max"]
+    return compare_findings(run.plan, run.ratings["rating"].to_numpy(), run.estimates, top)
 
 
 def true_effects(
@@ -159,8 +165,8 @@ def true_effects(
     rated = bench.run(np.arange(1)).ratings
     effects = {}
     for estimand in plan.estimands:
-        column = bench.visit_column(0, estimand.time)
-        groups = [rated[0, bench.members(arms.index((name,)))] for name in estimand.arms]
+        column = wide.column(0, estimand.time)
+        groups = [rated[0, wide.members(arms.index((name,)))] for name in estimand.arms]
         reads = [_read(estimand, group[:, 0], group[:, column]) for group in groups]
         effects[estimand.id] = float(reads[0].mean() - (reads[1].mean() if len(reads) > 1 else 0.0))
     return effects
@@ -256,36 +262,36 @@ class _Bench:
         drugs = {d for arm in plan.design.arms for d in case.regimen(arm.condition.regimen).drugs}
         self.mechanism: Mechanism = case.mechanism_for(slug, drugs, variants)
         self.begins = [self._begin(k) for k in range(plan.periods)]
-        self.visits = [(k, time) for k in range(plan.periods) for time in (None, *plan.visits)]
+        self.visits = plan.ratings
         self.clock = np.array([self.begins[k] if t is None else k * plan.step + t for k, t in self.visits])
-        self._check_periods()
+        self._check_arms()
 
     def _begin(self, period: int) -> float:
         """Time [h] at which a period begins for everybody: with the earliest dose that any arm gives before time 0."""
         firsts = [self.case.regimen(arm.condition.regimen).first for arm in self.plan.design.arms]
         return period * self.plan.step + min(0.0, *firsts)
 
-    def _check_periods(self) -> None:
-        for arm in self.plan.design.arms if self.plan.periods > 1 else ():
+    def _check_arms(self) -> None:
+        """Refuse an arm that is still given when the next period begins, and a probe on what the mechanism lacks."""
+        origin = self.plan.origin or self.plan.id
+        for arm in self.plan.design.arms:
             regimen = self.case.regimen(arm.condition.regimen)
-            if regimen.doses and regimen.last > self.plan.step + min(0.0, regimen.first):
+            if self.plan.periods > 1 and regimen.doses and regimen.last > self.plan.step + min(0.0, regimen.first):
                 raise StudyError(
-                    f'{self.plan.origin or self.plan.id}, key design.washout: arm "{arm.id}" is given until '
-                    f"{regimen.last:g} h, but the next period begins after {self.plan.step:g} h: periods overlap"
+                    f'{origin}, key design.washout: arm "{arm.id}" is given until {regimen.last:g} h, but the next '
+                    f"period begins after {self.plan.step:g} h: periods overlap"
                 )
+            for probe in self.case.spell_out(arm.condition.probes):
+                if probe.parameter not in self.mechanism.parameters:
+                    miss = near_miss(probe.parameter, self.mechanism.parameters)
+                    raise StudyError(
+                        f'{origin}, arm "{arm.id}", key probes: {self.slug} has no parameter "{probe.parameter}", so '
+                        f"nothing can act on it{miss}"
+                    )
 
     def row(self, name: str, otherwise: float = 0.0) -> float:
         """A number that trials read from the case, or what it means to leave it out."""
         return self.rows[name].nominal if name in self.rows else otherwise
-
-    def members(self, sequence: int) -> slice:
-        """The subjects of a sequence, in the order of the plan's sizes."""
-        start = sum(self.plan.sizes[:sequence])
-        return slice(start, start + self.plan.sizes[sequence])
-
-    def visit_column(self, period: int, time: float | None) -> int:
-        """Where the ratings of a visit stand; None is the period's baseline."""
-        return self.visits.index((period, time))
 
     def run(self, replicates: NDArray[np.int64]) -> _Block:
         """True and observed ratings of some replicates."""
@@ -293,7 +299,7 @@ class _Bench:
         recruits, people = self.recruit(replicates)
         true, failures = np.empty((size, patients, len(self.visits))), []
         for i, sequence in enumerate(self.plan.sequences):
-            members = self.members(i)
+            members = self.plan.members(i)
             rows = (np.arange(size)[:, None] * patients + np.arange(patients)[members]).ravel()
             curves = self.follow(sequence, _take(people, rows), failures)
             true[:, members] = curves.reshape(size, -1, len(self.visits))
@@ -448,168 +454,30 @@ def _shifted(probe: Probe, shift: float, begin: float, end: float | None, period
     return replace(probe, start=start, until=end if probe.until is None else probe.until + shift)
 
 
-# --- analysing -------------------------------------------------------------------------------------------------------
-
-
-def _estimates(bench: _Bench, rated: Array, level: float) -> xr.Dataset:
-    import xarray as xr
-
-    found = [_estimate(bench, estimand, rated) for estimand in bench.plan.estimands]
-    intervals = [estimate.interval(level) for estimate in found]
-    columns = {
-        "value": [e.value for e in found],
-        "se": [e.se for e in found],
-        "low": [low for low, _ in intervals],
-        "high": [high for _, high in intervals],
-        "p": [e.p_value() for e in found],
-        "used": [e.used for e in found],
-    }
-    coordinates = {"estimand": [e.id for e in bench.plan.estimands], "replicate": np.arange(len(rated))}
-    return xr.Dataset({name: (("estimand", "replicate"), np.array(v)) for name, v in columns.items()}, coordinates)
-
-
-def _estimate(bench: _Bench, estimand: Estimand, rated: Array) -> Estimate:
-    """The analysis that a design asks for."""
-    kind = bench.plan.design.kind
-    if estimand.measure == "responders":
-        return _share_estimate(bench, estimand, rated)
-    if len(estimand.arms) == 1:
-        return mean_change(_stack(bench, estimand, estimand.arms[0], rated))
-    if kind == "crossover":
-        return _crossover(bench, estimand, rated)
-    if kind == "sequential":
-        return _staged(bench, estimand, rated)
-    first, second = (_stack(bench, estimand, name, rated) for name in estimand.arms)
-    return parallel_contrast(first, second)
-
-
-def _columns(bench: _Bench, period: int, time: float) -> list[int]:
-    """Columns of a period's baseline and of its visits up to a time."""
-    return [i for i, (k, t) in enumerate(bench.visits) if k == period and (t is None or t <= time)]
-
-
-def _stack(bench: _Bench, estimand: Estimand, name: str, rated: Array) -> Array:
-    """Ratings (replicate, patient, 1 + visits) of everybody who has an arm, in whichever period."""
-    parts = [
-        rated[:, bench.members(i)][:, :, _columns(bench, k, estimand.time)]
-        for i, sequence in enumerate(bench.plan.sequences)
-        for k, arm in enumerate(sequence)
-        if arm == name
-    ]
-    return np.concatenate(parts, axis=1)
-
-
-def _crossover(bench: _Bench, estimand: Estimand, rated: Array) -> Estimate:
-    plan = bench.plan
-    names = [arm.id for arm in plan.design.arms]
-    columns = [bench.visit_column(k, estimand.time) for k in range(plan.periods)]
-    order = np.array([[names.index(name) for name in sequence] for sequence in plan.sequences])
-    treatments = np.repeat(order, plan.sizes, axis=0)
-    first, second = (names.index(name) for name in estimand.arms)
-    return crossover_contrast(rated[:, :, columns], treatments, (first, second))
-
-
-def _staged(bench: _Bench, estimand: Estimand, rated: Array) -> Estimate:
-    """Sequential parallel comparison: all patients in stage 1, then those on the comparator who did not respond."""
-    plan = bench.plan
-    stages = []
-    for k in range(plan.periods):
-        columns, groups = _columns(bench, k, estimand.time), []
-        for name in estimand.arms:
-            parts = []
-            for i, sequence in enumerate(plan.sequences):
-                if sequence[k] == name and (k == 0 or sequence[0] == estimand.arms[1]):
-                    own = rated[:, bench.members(i)]
-                    chosen = own[:, :, columns].copy()
-                    if k:
-                        end = bench.visit_column(0, plan.visits[-1])
-                        chosen[own[:, :, end] <= 0.5 * own[:, :, 0]] = np.nan
-                    parts.append(chosen)
-            if not parts:
-                raise StudyError(
-                    f'{plan.origin or plan.id}, key design.sequences: stage {k + 1} has no patients on "{name}" whose '
-                    f'first stage was "{estimand.arms[1]}"'
-                )
-            groups.append(np.concatenate(parts, axis=1))
-        stages.append(parallel_contrast(*groups))
-    weights = list(plan.stage_weights[: len(stages)])
-    return combine_stages(stages, [w / sum(weights) for w in weights])
-
-
-def _share_estimate(bench: _Bench, estimand: Estimand, rated: Array) -> Estimate:
-    """Responders: whoever left before the visit did not respond."""
-    shares = []
-    for name in estimand.arms:
-        ratings = _stack(bench, estimand, name, rated)
-        with np.errstate(invalid="ignore"):
-            shares.append(ratings[:, :, -1] <= (1 - estimand.threshold) * ratings[:, :, 0])
-    if len(shares) == 2:
-        return share_difference(*shares)
-    value, n = shares[0].mean(axis=1), float(shares[0].shape[1])
-    adjusted = (value * n + 2) / (n + 4)
-    se = np.sqrt(adjusted * (1 - adjusted) / (n + 4))
-    return Estimate(value, se, np.full(len(value), np.inf), np.full(len(value), n))
-
-
-def _summaries(bench: _Bench, rated: Array) -> xr.Dataset:
-    """Per arm and visit, over all patients of all replicates."""
-    import xarray as xr
-
-    plan = bench.plan
-    names = [arm.id for arm in plan.design.arms]
-    remission = bench.case.scales.get(plan.trial.scale)
-    fields = {
-        key: np.full((len(names), len(plan.visits)), np.nan)
-        for key in ("n", "mean", "sd", "responders", "remitters", "lost")
-    }
-    for a, name in enumerate(names):
-        for v, time in enumerate(plan.visits):
-            given = [(i, k) for i, s in enumerate(plan.sequences) for k, arm in enumerate(s) if arm == name]
-            pairs = [
-                rated[:, bench.members(i)][:, :, [bench.visit_column(k, None), bench.visit_column(k, time)]]
-                for i, k in given
-            ]
-            if not pairs:
-                continue
-            base, now = np.moveaxis(np.concatenate(pairs, axis=1), 2, 0)
-            change = now - base
-            fields["n"][a, v] = change.shape[1]
-            fields["mean"][a, v], fields["sd"][a, v] = np.nanmean(change), np.nanstd(change)
-            fields["lost"][a, v] = np.isnan(change).mean()
-            with np.errstate(invalid="ignore"):
-                fields["responders"][a, v] = (now <= 0.5 * base).mean()
-                if remission is not None and remission.remission is not None:
-                    fields["remitters"][a, v] = (now <= remission.remission).mean()
-    coordinates = {"arm": names, "time": ("time", list(plan.visits), {"units": "h"})}
-    return xr.Dataset({key: (("arm", "time"), value) for key, value in fields.items()}, coordinates)
-
-
 def _dataset(bench: _Bench, rated: Array, true: Array) -> xr.Dataset:
+    """All ratings with every label: who was in which sequence, which arm, when."""
     import xarray as xr
 
     plan = bench.plan
-    sequences = np.repeat([" > ".join(s) for s in plan.sequences], plan.sizes)
-    arms = np.repeat([[s[k] for k, _ in bench.visits] for s in plan.sequences], plan.sizes, axis=0)
     axes = ("replicate", "subject", "visit")
+    periods = np.array([k for k, _ in bench.visits])
+    name = plan.trial.scale
     return xr.Dataset(
         {
-            "rating": (axes, rated, {"units": "points", "long_name": f"{plan.trial.scale} as rated"}),
-            "severity": (axes, true, {"units": "points", "long_name": f"{plan.trial.scale} without rating error"}),
+            "rating": (axes, rated, {"units": "points", "long_name": f"{name} as rated"}),
+            "severity": (axes, true, {"units": "points", "long_name": f"{name} without rating error"}),
         },
         {
             "replicate": np.arange(len(rated)),
             "subject": np.arange(plan.patients),
-            "sequence": ("subject", sequences),
-            "period": ("visit", [k for k, _ in bench.visits]),
-            "time": ("visit", bench.clock - plan.step * np.array([k for k, _ in bench.visits]), {"units": "h"}),
+            "sequence": ("subject", np.repeat([" > ".join(s) for s in plan.sequences], plan.sizes)),
+            "period": ("visit", periods),
+            "time": ("visit", bench.clock - plan.step * periods, {"units": "h"}),
             "is_baseline": ("visit", [t is None for _, t in bench.visits]),
-            "arm": (("subject", "visit"), arms),
+            "arm": (
+                ("subject", "visit"),
+                np.repeat([[s[k] for k in periods] for s in plan.sequences], plan.sizes, axis=0),
+            ),
         },
-        {
-            "plan": plan.id,
-            "mechanism": bench.slug,
-            "seed": bench.seed,
-            "case_hash": bench.case.hash,
-            "scale": plan.trial.scale,
-        },
+        {"plan": plan.id, "mechanism": bench.slug, "seed": bench.seed, "case_hash": bench.case.hash, "scale": name},
     )
