@@ -46,8 +46,8 @@ DRUGS = ("ketamine", "naltrexone", "morphine")
 
 
 def composed(case: Case, slug: str, variants: Mapping[str, str] | None = None) -> Mechanism:
-    """The rival with every drug that these tests give, so that one compiled model answers for all arms."""
-    return case.mechanism_for(slug, DRUGS, variants)
+    """The rival with just the drugs that these tests give: one compiled model answers for all arms."""
+    return case.mechanism(slug, DRUGS, variants)
 
 
 def test_these_are_all_the_rivals_of_the_case(case: Case) -> None:
