@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .composition import Hook, Receptor, Sum, Text, join, mix, sums_text
+from .design import Plan, plan_study
 from .drug import Drug, read_drug
 from .errors import CaseError, near_miss
 from .mechanism import Edge, Mechanism, Output, Variant, Wiring
@@ -241,6 +242,12 @@ class Case:
         if len(set(names)) < len(names):
             raise CaseError(f'"{slug}" names a mechanism twice; a mixture is of different ones')
         return self.wirings[slug] if len(names) == 1 else _mixture(slug, [self.wirings[name] for name in names])
+
+    def plan(self, name: str) -> Plan:
+        """The trial of a study of the case; raises CaseError with the near miss."""
+        if name not in self.studies:
+            raise CaseError(f'{self.folder.name} has no study "{name}"{near_miss(name, self.studies)}')
+        return plan_study(self.studies[name])
 
     def regimen(self, text: str) -> Regimen:
         """Prescription text -> regimen, its drugs and routes checked against the case."""
