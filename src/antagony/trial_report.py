@@ -148,23 +148,25 @@ def _estimates(answers: Sequence[Answer]) -> Any:  # noqa: ANN401 - a rich table
 
 
 def _findings(answers: Sequence[Answer]) -> Any:  # noqa: ANN401
-    """Findings against mechanisms: the probability; with one mechanism what it predicts beside it."""
+    """With one mechanism a row a finding and what is predicted; with several a row a mechanism, a column a finding."""
     from rich.table import Table
 
-    table = Table(title="Published results inside the predicted distribution: p")
-    table.add_column("finding", no_wrap=True)
-    table.add_column("observed", justify="right")
-    for run, _ in answers:
-        table.add_column(run.mechanism.replace("_", "\n"), justify="right", no_wrap=True)
-    if len(answers) == 1:
-        table.add_column("predicted, 95 %", justify="right", no_wrap=True)
     by_id = [{c.finding.id: c for c in comparisons} for _, comparisons in answers]
-    for name in dict.fromkeys(name for found in by_id for name in found):
-        cells = ["" if name not in found else f"{found[name].probability:.2g}" for found in by_id]
-        first = next(found[name] for found in by_id if name in found)
-        if len(answers) == 1:
-            cells.append(f"{first.predicted:+.2f} [{first.low:+.2f}, {first.high:+.2f}]")
-        table.add_row(name, _observed(first), *cells)
+    first = {name: found[name] for found in reversed(by_id) for name in found}
+    table = Table(title="Published results inside the predicted distribution: p")
+    if len(answers) > 1:
+        table.add_column("mechanism", no_wrap=True)
+        for name in first:
+            table.add_column(name.replace("_", "\n"), justify="right")
+        table.add_row("observed", *(_observed(c) for c in first.values()), end_section=True)
+        for (run, _), found in zip(answers, by_id, strict=True):
+            table.add_row(run.mechanism, *(f"{found[n].probability:.2g}" if n in found else "" for n in first))
+        return table
+    for name in ("finding", "observed", "p", "predicted, 95 %"):
+        table.add_column(name, justify="left" if name == "finding" else "right", no_wrap=True)
+    for name, c in first.items():
+        predicted = f"{c.predicted:+.2f} [{c.low:+.2f}, {c.high:+.2f}]"
+        table.add_row(name, _observed(c), f"{c.probability:.2g}", predicted)
     return table
 
 
