@@ -239,10 +239,11 @@ def describe_condition(condition: Condition) -> str:
 def _probe(probe: Probe) -> str:
     if probe.set is not None:
         what = f"{probe.parameter} = {show_number(probe.set)}"
-    elif probe.scale is not None:
-        what = f"{probe.parameter} x {show_number(probe.scale)}"
+    elif probe.by:
+        size = "" if probe.scale is None else f"{show_number(probe.scale)} x "
+        what = f"{probe.parameter} = {size}{probe.by}"
     else:
-        what = f"{probe.parameter} = {probe.by}" if probe.by else probe.name
+        what = probe.name if probe.scale is None else f"{probe.parameter} x {show_number(probe.scale)}"
     since = "" if probe.start is None else f" from {format_time(probe.start)}"
     return what + since + ("" if probe.until is None else f" until {format_time(probe.until)}")
 
