@@ -372,7 +372,8 @@ class Case:
             *(wirings.values() if len(wirings) == 1 else mix(self.prelude, self.hooks, wirings)),
         ]
         rows = self.parameters(slug, variants)
-        joined = join(slug.replace("+", "_and_"), self.prelude, texts, rows)
+        name = f"{slug.replace('+', '_and_')}_mechanism"  # models and symbols share one namespace
+        joined = join(name, self.prelude, texts, rows)
         outputs = {s: o for s, o in self.outputs.items() if s in joined.symbols}
         for drug in drugs.values():
             outputs |= {o.symbol: Output(o.symbol, o.title, o.unit) for o in drug.outputs}
