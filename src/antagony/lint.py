@@ -53,10 +53,10 @@ def lint_case(case: Case) -> list[Issue]:
 
 
 def check_models(case: Case) -> Iterator[Issue]:
-    """Every mechanism composes without drugs, with each alone and with all, and no unit contradicts another."""
-    sets = [(), *((name,) for name in case.dosable), case.dosable]
-    for slug in case.wirings:
-        for drugs in dict.fromkeys(sets):
+    """Every mechanism composes without drugs and with all, one with each drug alone, and no unit contradicts another."""
+    alone = [(name,) for name in case.dosable]  # a drug's text meets the wiring only through sums that all share
+    for i, slug in enumerate(case.wirings):
+        for drugs in dict.fromkeys([(), *([] if i else alone), case.dosable]):
             yield from _model_issues(case, slug, drugs, {})
 
 
