@@ -107,12 +107,14 @@ def test_an_unknown_output_is_refused_with_the_near_miss(case: Case) -> None:
         check_claims(case, "none", [replace(CLAIM, output="scoree")], draws=2)
 
 
-def test_residuals_differ_for_every_patient_and_have_the_stated_spread() -> None:
-    score = np.full((40, 500), 26.0)
-    noisy = _with_residual(score, 52.0, 0.64, np.random.default_rng(1))
-    logit = np.log(noisy / (52 - noisy))
-    assert logit.std() == pytest.approx(0.64, abs=4 * 0.64 / math.sqrt(2 * score.size))
-    assert len(np.unique(noisy)) == noisy.size
+def test_the_residual_of_a_visit_is_integrated_as_if_it_were_drawn() -> None:
+    latent = np.array([[-2.0, 0.0, 1.0]])
+    mean, variance = _with_residual(latent, 52.0, 0.64)
+    drawn = 52 / (1 + np.exp(-(latent[0] + 0.64 * np.random.default_rng(1).standard_normal((200_000, 3)))))
+    error = drawn.std(axis=0) / math.sqrt(len(drawn))
+    assert (np.abs(mean[0] - drawn.mean(axis=0)) < 4 * error).all()
+    np.testing.assert_allclose(variance[0], drawn.var(axis=0), rtol=4 * math.sqrt(2 / len(drawn)))
+    assert (_with_residual(latent, 52.0, 0.0)[1] < 1e-20).all()
 
 
 def test_replays_predict_what_calibrated_draws_must(case: Case) -> None:
@@ -136,8 +138,8 @@ def test_no_drug_effect_does_not_explain_a_blockade(case: Case) -> None:
 def test_a_verdict_counts_what_its_replays_say(case: Case) -> None:
     answer = reach_verdict(case, mechanisms=["none"], draws=16, patients=20)
     (only,) = answer.mechanisms
-    assert only.explains == sum(bool(r.agrees) for r in only.replays if not r.calibrates)
-    assert only.findings == sum(not r.calibrates for r in only.replays)
+    assert only.explains == sum(bool(r.agrees) for r in only.replays if r.counts)
+    assert only.findings == sum(r.weighed and not r.calibrates for r in only.replays)
     assert only.assumed == len(case.mechanism("none", case.dosable).assumed)
     assert any("cut-off" in line or "left out" in line for line in answer.fragile)
     draws = draw_parameters(case.parameters("none").values(), 4, seed=1)

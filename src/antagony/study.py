@@ -6,10 +6,13 @@ times are hours. Contrasts count first arm minus second: scores fall when patien
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -27,9 +30,20 @@ Array = NDArray[np.float64]
 Relation = Literal["rises", "falls", "stays", "at_least", "at_most"]
 Measure = Literal["difference", "ratio", "value", "share"]
 Statistic = Literal["last", "max", "min", "mean"]
-FindingKind = Literal["contrast", "change", "responders", "standardised", "direction", "none_different"]
-DesignKind = Literal["parallel", "crossover", "single_arm"]
+FindingKind = Literal[
+    "contrast",
+    "change",
+    "responders",
+    "odds_ratio",
+    "hazard_ratio",
+    "standardised",
+    "value",
+    "direction",
+    "none_different",
+]
+DesignKind = Literal["parallel", "crossover", "sequential", "single_arm"]
 Role = Literal["calibrating", "discriminating"]
+HUMAN = "human"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +169,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Who receives what in which order. `washout` [h] and `sequences` (arm ids in order) belong to a crossover."""
+    """Who receives what in which order, and when scores are taken (`visits` [h]; empty where not stated).
+
+    `washout` [h] and `sequences` (arm ids in order) belong to designs with several periods: a crossover, or a
+    sequential parallel comparison, whose second stage randomises again whoever did not respond to placebo.
+    """
 
     kind: DesignKind
     population: str
@@ -163,6 +181,7 @@ class Design:
     arms: tuple[Arm, ...]
     washout: float | None = None
     sequences: tuple[tuple[str, ...], ...] = ()
+    visits: tuple[float, ...] = ()
     note: str = ""
 
     def arm(self, name: str) -> Arm:
@@ -179,14 +198,18 @@ class Finding:
 
         contrast        value: change of the first arm minus change of the second [points], with se, or sd and n by arm
         change          value: mean change of one arm [points], with sd
-        responders      k of n (or only `share`) fell by at least `threshold` of their baseline
+        responders      k of n (or only `share`) fell by at least `threshold` of their baseline, or to `cutoff` points
+        odds_ratio      value: odds of such responders in the first arm over those in the second, se on the log
+        hazard_ratio    value: hazard of the first arm over the second's, se on the log; kept, never weighed or replayed
         standardised    value: the contrast over the SD (Cohen d)
+        value           value: mean of the output in one arm [its unit], with se, or sd and n
         direction       sign of the contrast; `significant` where that is known, `p_below` the reported bound
-        none_different  no difference on the output
+        none_different  no difference on the output; up to `margin` [its unit] counts as none
 
     `output` is read at `time` [h], or as `statistic` over `within` [h, h]. `scale` and `score_max` differ from the
-    trial's where another scale was used. `grades` by number; `primary` is the one scored when outcomes of one sample
-    overlap; `calibrates` marks what outcome scales are solved from.
+    trial's where another scale was used. An `interval` of coverage `level` or an exact `p` that was published gives
+    the se that was not (`standard_error`). `grades` by number; `primary` is the one scored when outcomes of one sample
+    overlap; `calibrates` marks what outcome scales, or the numbers behind the output, were solved from.
     """
 
     id: str
@@ -200,14 +223,19 @@ class Finding:
     statistic: Statistic
     value: float | None
     se: float | None
+    interval: tuple[float, float] | None
+    level: float
+    p: float | None
     sd: tuple[float, ...]
     n: tuple[int, ...]
     k: int | None
     share: float | None
     threshold: float | None
+    cutoff: float | None
     sign: int | None
     significant: bool | None
     p_below: float | None
+    margin: float | None
     grades: Mapping[str, str]
     source: str
     primary: bool
@@ -215,12 +243,39 @@ class Finding:
     note: str
 
 
+RATIOS = ("odds_ratio", "hazard_ratio")
+"""Kinds of findings whose value is a ratio and whose standard error is one of its logarithm."""
+
+
+def standard_error(
+    kind: FindingKind,
+    value: float | None,
+    interval: tuple[float, float] | None = None,
+    level: float = 0.95,
+    p: float | None = None,
+) -> float | None:
+    """Standard error behind a published interval, or else behind an exact two-sided p; None where there is neither.
+
+        (upper - lower) / (2 z((1 + level)/2))        |value| / z(1 - p/2)        (ratios: on the log)
+
+    >>> round(standard_error("odds_ratio", 9.87, (4.37, 22.29)), 2), round(standard_error("contrast", -1.5, p=0.018), 2)
+    (0.42, 0.63)
+    """
+    scale = math.log if kind in RATIOS else float
+    if interval is not None:
+        return (scale(interval[1]) - scale(interval[0])) / (2 * NormalDist().inv_cdf((1 + level) / 2))
+    if p is not None and value is not None:
+        return abs(scale(value)) / NormalDist().inv_cdf(1 - p / 2)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Study:
     """A design with results. `date` is ISO text (a year, month or day), so that dates sort; `sample` names the people.
 
     `overlaps` names samples that hold some of the same people. `role`: calibrating (the drug against its comparator,
-    which every mechanism was invented to explain) or discriminating.
+    which every mechanism was invented to explain) or discriminating. Of another `species` than human only signs count,
+    and findings of one `paradigm` share the probability that they hold in people. What is not `weighed` has a `reason`.
     """
 
     id: str
@@ -234,6 +289,15 @@ class Study:
     trial: Trial
     findings: tuple[Finding, ...]
     note: str
+    species: str = HUMAN
+    paradigm: str = ""
+    weighed: bool = True
+    reason: str = ""
+
+    @property
+    def is_human(self) -> bool:
+        """Whether its subjects are people."""
+        return self.species == HUMAN
 
     def finding(self, name: str) -> Finding:
         """The finding of that id; raises StudyError with the near miss."""
@@ -430,7 +494,23 @@ class _Design(_Strict):
     blinding: str
     washout: Hours | None = None
     sequences: tuple[tuple[str, ...], ...] = ()
+    visits: tuple[Hours, ...] = ()
     note: str = ""
+
+    def faults(self, arms: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """(key, what is wrong) of a design whose keys are well formed."""
+        known = tuple(arms)
+        for name in (name for sequence in self.sequences for name in sequence if name not in known):
+            yield "design.sequences", f'no arm "{name}"{near_miss(name, known)}'
+        if self.kind not in ("crossover", "sequential") and (self.sequences or self.washout is not None):
+            yield "design", "sequences and washout belong to a crossover or a sequential design"
+        if self.kind == "sequential" and (not self.sequences or min(map(len, self.sequences)) < 2):
+            yield (
+                "design.sequences",
+                "a sequential design names its stages: the arms of each path, two or more in order",
+            )
+        if any(a >= b for a, b in pairwise(self.visits)):
+            yield "design.visits", "each visit is later than the one before"
 
 
 class _Finding(_Strict):
@@ -445,14 +525,19 @@ class _Finding(_Strict):
     statistic: Annotated[str, _words(Statistic)] = "last"
     value: float | None = None
     se: float | None = Field(default=None, gt=0)
+    interval: tuple[float, float] | None = None
+    level: float = Field(default=0.95, gt=0, lt=1)
+    p: float | None = Field(default=None, gt=0, lt=1)
     sd: tuple[Annotated[float, Field(gt=0)], ...] = ()
     n: tuple[Annotated[int, Field(ge=1)], ...] = ()
     k: int | None = Field(default=None, ge=0)
     share: float | None = Field(default=None, ge=0, le=1)
     threshold: float | None = Field(default=None, gt=0, lt=1)
+    cutoff: float | None = Field(default=None, ge=0)
     sign: Literal[-1, 1] | None = None
     significant: bool | None = None
     p_below: float | None = Field(default=None, gt=0, lt=1)
+    margin: float | None = Field(default=None, gt=0)
     grade: Grade
     grades: dict[str, Grade] = Field(default_factory=dict)
     source: str
@@ -466,7 +551,7 @@ class _Finding(_Strict):
         for name in self.arms:
             if name not in known:
                 yield "arms", f'no arm "{name}"{near_miss(name, known)}'
-        wanted = 1 if self.kind in ("change", "responders") else 2
+        wanted = 1 if self.kind in ("change", "responders", "value") else 2
         if len(self.arms) != wanted:
             yield "arms", f"a finding of kind {self.kind} concerns {wanted} arm{'s' if wanted > 1 else ''}"
         if (self.time is None) == (self.within is None):
@@ -474,32 +559,74 @@ class _Finding(_Strict):
         yield from self._number_faults()
 
     def _number_faults(self) -> Iterator[tuple[str, str]]:
-        if self.kind in ("contrast", "change", "standardised") and self.value is None:
+        if self.kind in _VALUED and self.value is None:
             yield "value", f"a finding of kind {self.kind} without a value says nothing; write it as a direction"
         if self.kind == "direction" and self.sign is None:
             yield "sign", "a direction needs its sign: -1 where the first arm falls more, 1 where it falls less"
-        if self.kind == "responders":
-            if self.threshold is None:
-                yield "threshold", "responders need the fall that counts, such as 0.5"
-            if self.share is None and (self.k is None or len(self.n) != 1):
-                yield "k", "responders need k and n = [n], or at least a share"
-            if self.k is not None and self.n and self.k > self.n[0]:
-                yield "k", f"{self.k} of {self.n[0]} responded"
+        if self.kind == "none_different" and self.output == "score" and self.margin is None:
+            yield "margin", "no difference in a score needs the points that count as none, such as 3"
+        if self.margin is not None and self.kind != "none_different":
+            yield "margin", "only no difference (none_different) has one"
+        yield from self._responder_faults()
+        yield from self._error_faults()
         for key in ("sd", "n"):
             if (given := getattr(self, key)) and len(given) != len(self.arms):
                 yield key, f"{len(given)} numbers for {len(self.arms)} arms"
-        numbers = {key for key in _NUMBERS if getattr(self, key) not in (None, ())}
+        numbers = {key for key in (*_NUMBERS, *_TIMES) if getattr(self, key) not in (None, ())}
         for key in self.grades:
             if key not in numbers:
                 yield "grades", f'there is no number "{key}" to grade{near_miss(key, numbers)}'
 
+    def _responder_faults(self) -> Iterator[tuple[str, str]]:
+        counted = self.kind in ("responders", "odds_ratio")
+        if counted and (self.threshold is None) == (self.cutoff is None):
+            yield (
+                "threshold",
+                "responders need the fall that counts (threshold = 0.5) or the score reached (cutoff = 10)",
+            )
+        if counted and self.output != "score":
+            yield "output", "responders are counted on the score"
+        if not counted and not (self.threshold is None and self.cutoff is None):
+            yield "threshold", "threshold and cutoff belong to responders and their odds_ratio"
+        if self.kind == "responders" and self.share is None and (self.k is None or len(self.n) != 1):
+            yield "k", "responders need k and n = [n], or at least a share"
+        if self.k is not None and self.n and self.k > self.n[0]:
+            yield "k", f"{self.k} of {self.n[0]} responded"
+
+    def _error_faults(self) -> Iterator[tuple[str, str]]:
+        """Faults of what says how sure a value is: an interval, a p, a standard error."""
+        if self.kind in RATIOS and (self.value or 1) <= 0:
+            yield "value", "a ratio is above 0"
+        if self.interval is not None:
+            low, high = self.interval
+            if not low < high or (self.kind in RATIOS and low <= 0):
+                yield "interval", "it has a lower, then an upper end (of a ratio both above 0)"
+                return
+            if self.value is None or not low <= self.value <= high:
+                yield "interval", "it must hold the value"
+        if self.p is not None and (self.value is None or self.interval is not None):
+            yield "p", "an exact p stands in for an interval beside a value; a mere bound is p_below"
+        derived = standard_error(self.kind, self.value, self.interval, self.level, self.p)  # type: ignore[arg-type]
+        if self.se is not None and derived is not None and abs(self.se / derived - 1) > SAME_ERROR:
+            yield "se", f"the interval or p beside it gives {derived:.3g}"
+
     def record(self) -> Finding:
         plain = self.model_dump(exclude={"grade", "grades"})
-        grades = {key: self.grades.get(key, self.grade) for key in _NUMBERS if getattr(self, key) not in (None, ())}
+        given = {key for key in _NUMBERS if getattr(self, key) not in (None, ())}
+        grades = {key: self.grades.get(key, self.grade) for key in _NUMBERS if key in given} | self.grades
+        derived = standard_error(self.kind, self.value, self.interval, self.level, self.p)  # type: ignore[arg-type]
+        if self.se is None and derived is not None:
+            plain["se"], grades["se"] = derived, "derived"
         return Finding(**plain, grades=MappingProxyType(grades))
 
 
-_NUMBERS = ("value", "se", "sd", "n", "k", "share", "threshold", "sign", "p_below", "score_max")
+_NUMBERS = (
+    "value", "se", "interval", "p", "sd", "n", "k", "share", "threshold", "cutoff", "sign", "p_below", "margin",
+    "score_max",
+)  # fmt: skip
+_TIMES = ("time", "within")  # graded only where they are no plain fact of the publication
+_VALUED = ("contrast", "change", "standardised", "value", *RATIOS)
+SAME_ERROR = 0.05  # a printed standard error may differ so much from the one behind its interval
 
 
 class _Study(_Strict):
@@ -509,6 +636,10 @@ class _Study(_Strict):
     sample: str
     overlaps: tuple[str, ...] = ()
     role: Annotated[str, _words(Role)]
+    species: str = HUMAN
+    paradigm: str = ""
+    weighed: bool = True
+    reason: str = ""
     note: str = ""
     design: _Design
     arms: tuple[_Arm, ...] = Field(min_length=1)
@@ -551,6 +682,7 @@ def read_study(path: Path | str) -> Study:
         arms=tuple(arm.record() for arm in head.arms),
         washout=head.design.washout,
         sequences=head.design.sequences,
+        visits=head.design.visits,
         note=head.design.note,
     )
     return Study(
@@ -565,6 +697,10 @@ def read_study(path: Path | str) -> Study:
         trial=_read_trial(head.trial, path),
         findings=tuple(finding.record() for finding in head.findings),
         note=head.note,
+        species=head.species,
+        paradigm=head.paradigm,
+        weighed=head.weighed,
+        reason=head.reason,
     )
 
 
@@ -581,10 +717,8 @@ def _study_faults(head: _Study) -> Iterator[tuple[str, str, str]]:
     for finding in head.findings:
         for key, fault in finding.faults(arms):
             yield f', finding "{finding.id}"', key, fault
-    for name in (name for sequence in head.design.sequences for name in sequence if name not in arms):
-        yield "", "design.sequences", f'no arm "{name}"{near_miss(name, arms)}'
-    if head.design.kind != "crossover" and (head.design.sequences or head.design.washout is not None):
-        yield "", "design", "sequences and washout belong to a crossover"
+    for key, fault in head.design.faults(arms):
+        yield "", key, fault
     if head.sample in head.overlaps:
         yield "", "overlaps", "a sample does not overlap with itself"
 
