@@ -458,7 +458,7 @@ def describe_finding(study: Study, finding: Finding) -> str:
     from .units import format_time
 
     scale = finding.scale or study.trial.scale if finding.output == "score" else finding.output
-    when = format_time(finding.time) if finding.time is not None else "over the visit"
+    when = format_time(finding.time) if finding.time is not None else "over the visit" if finding.within else "over the trial"
     arms = " v ".join(study.design.arm(a).title for a in finding.arms)
     side = ("falls less", "falls more") if finding.output == "score" else ("is higher", "is lower")
     event = "responders" if finding.cutoff is None else "remitters"

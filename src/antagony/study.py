@@ -200,7 +200,7 @@ class Finding:
         change          value: mean change of one arm [points], with sd
         responders      k of n (or only `share`) fell by at least `threshold` of their baseline, or to `cutoff` points
         odds_ratio      value: odds of such responders in the first arm over those in the second, se on the log
-        hazard_ratio    value: hazard of the first arm over the second's, se on the log; kept, never weighed or replayed
+        hazard_ratio    value: hazard of the first arm over the second's, se on the log, no time; kept, never weighed or replayed
         standardised    value: the contrast over the SD (Cohen d)
         value           value: mean of the output in one arm [its unit], with se, or sd and n
         direction       sign of the contrast; `significant` where that is known, `p_below` the reported bound
@@ -554,7 +554,7 @@ class _Finding(_Strict):
         wanted = 1 if self.kind in ("change", "responders", "value") else 2
         if len(self.arms) != wanted:
             yield "arms", f"a finding of kind {self.kind} concerns {wanted} arm{'s' if wanted > 1 else ''}"
-        if (self.time is None) == (self.within is None):
+        if (self.time is None) == (self.within is None) and not (self.kind == "hazard_ratio" and self.within is None):
             yield "time", 'a finding is read either at a time (time = "24 h") or within = ["0 h", "24 h"]'
         yield from self._number_faults()
 
@@ -644,7 +644,7 @@ class _Study(_Strict):
     design: _Design
     arms: tuple[_Arm, ...] = Field(min_length=1)
     trial: dict[str, Any]
-    findings: tuple[_Finding, ...] = Field(min_length=1)
+    findings: tuple[_Finding, ...] = ()
 
 
 def read_claims(path: Path | str) -> tuple[Claim, ...]:
@@ -719,6 +719,8 @@ def _study_faults(head: _Study) -> Iterator[tuple[str, str, str]]:
             yield f', finding "{finding.id}"', key, fault
     for key, fault in head.design.faults(arms):
         yield "", key, fault
+    if head.weighed and not head.findings:
+        yield "", "findings", "a study without findings cannot be weighed: weighed = false, and the reason"
     if head.sample in head.overlaps:
         yield "", "overlaps", "a sample does not overlap with itself"
 
