@@ -7,7 +7,7 @@ import pytest
 
 from antagony.case import Case
 from antagony.errors import SimulationError
-from antagony.population import draw_parameters, sample_population
+from antagony.population import Population, draw_parameters, sample_population
 from antagony.simulation import Arm, Tolerances, acts_on_rates, simulate, snapshot
 from antagony.study import Probe
 
@@ -102,3 +102,28 @@ def test_what_acts_on_rates_is_known(case: Case) -> None:
     mechanism = case.mechanism("camp_crosstalk", ["ketamine"])
     assert acts_on_rates(mechanism, "nmda_ketamine_ic50")
     assert not acts_on_rates(mechanism, "drug_effect_half")
+
+
+def test_a_state_can_begin_anew_while_the_others_go_on(case: Case) -> None:
+    """A second dose right after the restart is felt again; without the restart the largest experience so far stays."""
+    mechanism = case.mechanism("none", ["ketamine"])
+    regimen = case.regimen(f"{KETAMINE}; ketamine 0.25 mg/kg iv over 40 min at 100 h")
+    moments = [0.0, 2.0, 99.9, 100.0, 101.0]
+    arms = {"kept": Arm(regimen), "anew": Arm(regimen, restarts={"cue": (100.0,)})}
+    run = simulate(mechanism, arms, moments, outputs=["cue", "nmda_adaptation"])
+    kept, anew = run["cue"][:, 0, 0].to_numpy()
+    np.testing.assert_array_equal(kept[:3], anew[:3])
+    assert anew[3] == 0
+    assert 0 < anew[4] < kept[4]
+    np.testing.assert_allclose(run["nmda_adaptation"][0], run["nmda_adaptation"][1], rtol=1e-5)
+    with pytest.raises(SimulationError, match='no such state; did you mean "cue"'):
+        simulate(mechanism, {"a": Arm(restarts={"cu": (1.0,)})}, [0.0, 2.0])
+
+
+def test_patients_may_bring_their_own_values(case: Case) -> None:
+    mechanism = case.mechanism("none", ["ketamine"])
+    people = Population(
+        3, 1, {"score_baseline": np.array([1.0, 1.0, 2.0])}, {"score_baseline": np.array([20.0, 21, 11])}
+    )
+    run = simulate(mechanism, {"a": Arm()}, [0.0], population=people, draws=draw_parameters([], 2, seed=1))
+    np.testing.assert_allclose(run["score"][0, :, :, 0], [[20, 21, 22], [20, 21, 22]], rtol=1e-12)

@@ -24,11 +24,14 @@ class Population:
     """N virtual patients: for each varying parameter the factor by which a patient differs from the typical value.
 
     `factors`: id -> (subject). Every draw sees the same patients. `seed` is None for the typical patient alone.
+    `values`: id -> (subject), typical values that patients bring with them (a baseline score, the truth of their
+    trial) in place of the nominal or drawn ones; factors apply to them too.
     """
 
     size: int
     seed: int | None
     factors: Mapping[str, Array] = field(default_factory=dict)
+    values: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

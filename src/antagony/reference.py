@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .errors import SimulationError
 from .kernel.library import Kernel
 from .mechanism import Mechanism
-from .schedule import ADD, RESET, SET_INPUT, Events
+from .schedule import ADD, RESET, RESTART, SET_INPUT, Events
 
 Array = NDArray[np.float64]
 
@@ -133,6 +133,8 @@ def _apply(
             state[target] += value
         elif action == SET_INPUT:
             set_input(kernel.inputs[target], value)
+        elif action == RESTART:
+            state[target] = first[target]
         elif action == RESET:
             state = first.copy()
             for name in kernel.inputs:

@@ -24,8 +24,8 @@ from .regimen import Dose, Regimen, check_timing
 
 Array = NDArray[np.float64]
 
-ADD, SET_INPUT, RESET = 0, 1, 2
-"""state[target] += value; input[target] = value (the total rate); all states back to their initial values."""
+ADD, SET_INPUT, RESET, RESTART = 0, 1, 2, 3
+"""state[target] += value; input[target] = value (the total rate); all states, or state[target], back to their start."""
 
 TIE = 1e-9
 """Times closer than this [h] are one: rounding must not open a gap between an infusion and the next."""

@@ -18,7 +18,7 @@ from .kernel.library import Kernel, Status
 from .mechanism import Mechanism
 from .population import NOMINAL, TYPICAL, Draws, Population
 from .regimen import Regimen
-from .schedule import SET_INPUT, Events, Phase, SteadyState, lower_doses, place
+from .schedule import RESTART, SET_INPUT, Events, Phase, SteadyState, lower_doses, place
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,11 +41,15 @@ class Tolerances:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What one group receives: a regimen, probes, and values that differ from the mechanism's own (a trial's table)."""
+    """What one group receives: a regimen, probes, and values that differ from the mechanism's own (a trial's table).
+
+    `restarts`: state -> times [h] at which it begins anew (what a patient remembers of an earlier period).
+    """
 
     regimen: Regimen = field(default_factory=Regimen)
     probes: tuple[Probe, ...] = ()
     values: Mapping[str, float] = field(default_factory=dict)
+    restarts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,16 @@ class _Run:
             for probe in arm.probes
             if probe.is_timed
         ]
-        return parameters, tuple(_with_switches(phase, switches, kernel, parameters) for phase in phases)
+        phases = tuple(_with_switches(phase, switches, kernel, parameters) for phase in phases)
+        return parameters, _with_restarts(phases, self.restarts(kernel, arm), self.rows)
+
+    def restarts(self, kernel: Kernel, arm: Arm) -> list[tuple[float, int]]:
+        """(time, state) of everything that begins anew; raises SimulationError for an unknown state."""
+        for name in arm.restarts:
+            if name not in kernel.states:
+                miss = near_miss(name, kernel.states)
+                raise SimulationError(f'restart of "{name}": {self.mechanism.slug} has no such state{miss}')
+        return sorted((t, kernel.states.index(name)) for name, times in arm.restarts.items() for t in times)
 
     def imposed(self, probe: Probe, arm: Arm, rest: Array) -> Array:
         """The value that a probe gives its parameter, in the shape of `rest`."""
@@ -160,8 +173,10 @@ class _Run:
         """A parameter (draw, subject): nominal or drawn, times the patient's factor, unless the arm states its own."""
         if name in arm.values:
             return np.full((self.draws.size, self.population.size), float(arm.values[name]))
-        drawn = np.asarray(self.draws.values.get(name, np.full(self.draws.size, nominal)))
         factor = np.asarray(self.population.factors.get(name, np.ones(self.population.size)))
+        if name in self.population.values:
+            return np.broadcast_to(self.population.values[name] * factor, (self.draws.size, self.population.size))
+        drawn = np.asarray(self.draws.values.get(name, np.full(self.draws.size, nominal)))
         return drawn[:, None] * factor[None, :]
 
     def parameters(self, kernel: Kernel, arm: Arm) -> Array:
@@ -358,14 +373,28 @@ def _with_switches(phase: Phase, probes: Sequence[tuple[Probe, Array]], kernel: 
         switches.append((max(begin, phase.start), target, value))
         if probe.until is not None:
             switches.append((max(probe.until, phase.start), target, rest))
-    if not switches:
+    return _with_events(phase, [(time, SET_INPUT, target, value) for time, target, value in switches], len(parameters))
+
+
+def _with_restarts(phases: tuple[Phase, ...], restarts: Sequence[tuple[float, int]], rows: int) -> tuple[Phase, ...]:
+    """Each restart among the events of the phase in which it falls."""
+    ends = [*(phase.start for phase in phases[1:]), np.inf]
+    return tuple(
+        _with_events(phase, [(t, RESTART, k, np.zeros(rows)) for t, k in restarts if phase.start <= t < end], rows)
+        for phase, end in zip(phases, ends, strict=True)
+    )
+
+
+def _with_events(phase: Phase, added: Sequence[tuple[float, int, int, Array]], rows: int) -> Phase:
+    """The phase with further events (time, action, target, value (row)), after what happens at the same time."""
+    if not added:
         return phase
-    rows = len(parameters)
-    events = phase.events
-    time = np.column_stack([events.time, *(np.full(rows, t) for t, _, _ in switches)])
-    action = np.column_stack([events.action, *(np.full(rows, SET_INPUT) for _ in switches)])
-    target = np.column_stack([events.target, *(np.full(rows, k) for _, k, _ in switches)])
-    value = np.column_stack([events.value, *(v for _, _, v in switches)])
+    columns = []
+    for i, name in enumerate(("time", "action", "target", "value")):
+        own = getattr(phase.events, name)
+        more = [np.broadcast_to(np.asarray(event[i]), (rows,)) for event in added]
+        columns.append(np.column_stack([np.broadcast_to(own, (rows, own.shape[1])), *more]))
+    time, action, target, value = columns
     order = np.argsort(time, axis=1, kind="stable")
     time, value = (np.take_along_axis(a, order, axis=1) for a in (time, value))
     action, target = (np.take_along_axis(a, order, axis=1).astype(np.int32) for a in (action, target))

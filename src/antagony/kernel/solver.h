@@ -2,7 +2,7 @@
    the next subject. Stops (doses, switches of time-dependent conditions) are hit exactly and never stepped across. */
 
 enum { DONE = 0, TOO_MANY_STEPS = 1, STEP_TOO_SMALL = 2, NOT_A_NUMBER = 3 };
-enum { ADD = 0, SET_INPUT = 1, RESET = 2 };
+enum { ADD = 0, SET_INPUT = 1, RESET = 2, RESTART = 3 };
 #define IDLE (-1)
 #define NX (NS + NI) /* what an output needs: states and inputs */
 
@@ -62,6 +62,7 @@ static void arrive(const Task *task, Work *w, int l) {
     switch (task->event_action[e]) {
       case ADD: LANE(w->y[target], l) += task->event_value[e]; break;
       case SET_INPUT: LANE(w->q[target], l) = task->event_value[e]; break;
+      case RESTART: LANE(w->y[target], l) = LANE(w->y_start[target], l); break;
       case RESET:
         for (int k = 0; k < NS; k++) LANE(w->y[k], l) = LANE(w->y_start[k], l);
         for (int k = 0; k < NI; k++) LANE(w->q[k], l) = LANE(w->input_start[k], l);
