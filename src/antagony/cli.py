@@ -185,7 +185,7 @@ def diff(
 def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
     """Check everything a case holds: models, units, numbers, sources, claims, studies. Exit code 1 on an error."""
     from .case import open_case
-    from .lint import lint_case
+    from .lint import describe_grades, lint_case
 
     opened = open_case(case)
     issues = lint_case(opened)
@@ -197,6 +197,7 @@ def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
             console.print(f"{issue.level}: {issue.where}: {issue.message}", markup=False)
         errors = sum(issue.level == "error" for issue in issues)
         console.print(f"{opened.title}: {errors} errors, {len(issues) - errors} warnings")
+        console.print(describe_grades(opened), soft_wrap=True)
     if any(issue.level == "error" for issue in issues):
         raise typer.Exit(1)
 

@@ -39,6 +39,7 @@ UNKNOWN_SIZE = 30  # patients of an arm whose number was not published, nor the 
 RESIDUAL_NODES = 9  # Gauss-Hermite points over the residual of a visit
 WIDE = 1.96  # half-width of a 95 % interval in standard errors
 SURPRISE = 0.05  # a significant finding with a smaller predictive probability is not explained (no effect: 0.025)
+NOISE = 1e-6  # a standard error below this is the solver's, not a trial's
 NO_DIFFERENCE = 0.05  # a predicted difference up to this much counts as none, unless the finding states its margin
 
 
@@ -406,14 +407,14 @@ def _missed(centres: Array, errors: Array) -> float:
     """Predictive probability that a two-sided test at 5 % finds nothing."""
     from scipy.special import ndtr
 
-    z = centres / np.maximum(errors, 1e-12)
+    z = centres / np.maximum(errors, NOISE)
     return float(np.mean(ndtr(WIDE - z) - ndtr(-WIDE - z)))
 
 
 def _chance_of_direction(finding: Finding, centres: Array, errors: Array) -> float:
     """Predictive probability of the sign, or, where it was significant, of a z beyond the bound in that direction."""
     bound = NormalDist().inv_cdf(1 - (finding.p_below or 0.05) / 2) if finding.significant else 0.0
-    z = (finding.sign or 1) * centres / np.maximum(errors, 1e-12)
+    z = (finding.sign or 1) * centres / np.maximum(errors, NOISE)
     return float(np.mean([NormalDist().cdf(float(v) - bound) for v in z]))
 
 
@@ -458,7 +459,13 @@ def describe_finding(study: Study, finding: Finding) -> str:
     from .units import format_time
 
     scale = finding.scale or study.trial.scale if finding.output == "score" else finding.output
-    when = format_time(finding.time) if finding.time is not None else "over the visit" if finding.within else "over the trial"
+    when = (
+        format_time(finding.time)
+        if finding.time is not None
+        else "over the visit"
+        if finding.within
+        else "over the trial"
+    )
     arms = " v ".join(study.design.arm(a).title for a in finding.arms)
     side = ("falls less", "falls more") if finding.output == "score" else ("is higher", "is lower")
     event = "responders" if finding.cutoff is None else "remitters"

@@ -200,7 +200,7 @@ class Finding:
         change          value: mean change of one arm [points], with sd
         responders      k of n (or only `share`) fell by at least `threshold` of their baseline, or to `cutoff` points
         odds_ratio      value: odds of such responders in the first arm over those in the second, se on the log
-        hazard_ratio    value: hazard of the first arm over the second's, se on the log, no time; kept, never weighed or replayed
+        hazard_ratio    value: hazard of the first arm over the second's, se on the log; kept, never weighed or replayed
         standardised    value: the contrast over the SD (Cohen d)
         value           value: mean of the output in one arm [its unit], with se, or sd and n
         direction       sign of the contrast; `significant` where that is known, `p_below` the reported bound
