@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .case import Case
+from .design import trial_values
 from .errors import CaseError
 from .population import TYPICAL, Draws, Population
 from .simulation import Arm, Snapshot, acts_on_rates, snapshot
@@ -89,7 +90,7 @@ def calibrate(
 def study_arm(case: Case, study: Study, name: str) -> Arm:
     """An arm of a study as a simulation takes it: its regimen and probes under the study's own trial table."""
     arm = study.design.arm(name)
-    values = dict(case.trial) | study.trial.values
+    values = trial_values(study.trial, case.trial)
     if arm.comparator_cue is not None:
         values["comparator_cue"] = arm.comparator_cue
     return Arm(case.regimen(arm.condition.regimen), case.spell_out(arm.condition.probes), values)

@@ -49,6 +49,13 @@ class _Sum(_Strict):
     meaning: str = ""
 
 
+class _Scale(_Strict):
+    top: Annotated[float, Field(alias="max", gt=0)]
+    remission: float | None = None
+    grade: str
+    note: str = ""
+
+
 class _Hook(_Strict):
     neutral: float
     combine: Literal["multiply", "add", "one"]
@@ -90,6 +97,7 @@ class _CaseFile(_Strict):
     classes: dict[str, _Group] = Field(default_factory=dict)
     receptors: dict[str, _Receptor] = Field(default_factory=dict)
     exposures: dict[str, _Sum] = Field(default_factory=dict)
+    scales: dict[str, _Scale] = Field(default_factory=dict)
     hooks: dict[str, _Hook] = Field(default_factory=dict)
     probes: dict[str, _NamedProbe] = Field(default_factory=dict)
     outputs: dict[str, _Output] = Field(default_factory=dict)
@@ -139,6 +147,17 @@ class Scene:
     title: str
     regimen: Regimen
     until: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A rating scale: its largest score, and the largest that still counts as remission [points]."""
+
+    name: str
+    top: float
+    remission: float | None
+    grade: str
     note: str = ""
 
 
@@ -196,6 +215,7 @@ class Case:
     groups: Mapping[str, str]
     receptors: tuple[Receptor, ...]
     sums: tuple[Sum, ...]
+    scales: Mapping[str, Scale]
     hooks: tuple[Hook, ...]
     probes: Mapping[str, NamedProbe]
     outputs: Mapping[str, Output]
@@ -447,6 +467,7 @@ def open_case(folder: Path | str | None = None) -> Case:
         groups={name: group.title for name, group in head.classes.items()},
         receptors=tuple(Receptor(name, r.roles) for name, r in head.receptors.items()),
         sums=tuple(Sum(name, s.unit, s.meaning) for name, s in head.exposures.items()),
+        scales={name: Scale(name, s.top, s.remission, s.grade, s.note) for name, s in head.scales.items()},
         hooks=tuple(Hook(name, hook.neutral, hook.combine) for name, hook in head.hooks.items()),
         probes={name: _named_probe(path, name, entry) for name, entry in head.probes.items()},
         outputs={name: Output(name, o.title, o.unit, o.short) for name, o in head.outputs.items()},

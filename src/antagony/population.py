@@ -7,7 +7,7 @@ The two never merge into one axis.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,10 +71,18 @@ def sample_population(parameters: Iterable[Parameter], size: int, *, seed: int) 
 
     Scrambled Sobol points, so a few hundred patients already average well; the order of `parameters` does not matter.
     """
-    varying = sorted((p for p in parameters if p.bsv > 0), key=lambda p: p.id)
-    deviates = _normal(_sobol(len(varying), size, seed))
-    factors = {p.id: _factor(p, deviates[:, i]) for i, p in enumerate(varying)}
-    return Population(size, seed, factors)
+    varying = spread_parameters(parameters)
+    return Population(size, seed, factors_of(varying, _normal(_sobol(len(varying), size, seed))))
+
+
+def spread_parameters(parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    """Parameters that differ between patients, in the order in which their deviates are drawn."""
+    return tuple(sorted((p for p in parameters if p.bsv > 0), key=lambda p: p.id))
+
+
+def factors_of(varying: Sequence[Parameter], deviates: Array) -> dict[str, Array]:
+    """Standard normal deviates (subject, parameter) -> factor of each patient by parameter id."""
+    return {p.id: _factor(p, deviates[:, i]) for i, p in enumerate(varying)}
 
 
 def draw_parameters(parameters: Iterable[Parameter], size: int, *, seed: int) -> Draws:

@@ -158,6 +158,10 @@ class Regimen:
         """Both regimens together."""
         return Regimen(self.doses + other.doses)
 
+    def shifted(self, hours: float) -> Regimen:
+        """The same doses, so many hours later."""
+        return Regimen(tuple(replace(dose, time=dose.time + hours) for dose in self.doses))
+
     @property
     def drugs(self) -> tuple[str, ...]:
         """Names of the drugs given, sorted."""
