@@ -20,9 +20,9 @@ CLAIM_FILES = [CASE / "claims.toml", *sorted(CASE.glob("mechanisms/*/claims.toml
 STUDY_FILES = sorted(CASE.glob("studies/*.toml"))
 LISTED = """
 williams_2018 williams_2019 yoon_2019 marton_2019 krystal_2006 bobon_1988 fujita_2012 forward_45_2018 forward_3_2019
-fava_2016 yovell_2016 pecina_2021 eikemo_2017 ntx_alone_1987 dean_2006 ntx_alone_1985 rabiner_2011 lee_1988 cfn_pet_2005
-hirota_1999 bonaventura_2021 levinstein_2023 bonaventura_2022 wray_2018 li_2010 li_2011 autry_2011 gideons_2014 yang_2018
-klein_2020 zhang_2019 zhang_f_2021 zarate_2006 murrough_2013 newport_2015 fava_2018 transform_2_2019 sustain_1_2019
+fava_2016 yovell_2016 pecina_2021 eikemo_2017 ntx_alone_1987 dean_2006 ntx_alone_1985 rabiner_2011 lee_1988
+cfn_pet_2005 hirota_1999 bonaventura_2021 levinstein_2023 bonaventura_2022 wray_2018 li_2010 li_2011 autry_2011 gideons_2014
+yang_2018 klein_2020 zhang_2019 zhang_f_2021 zarate_2006 murrough_2013 newport_2015 fava_2018 transform_2_2019 sustain_1_2019
 memantine_2006 lanicemine_2014 lanicemine_2017 preskorn_2008 nagele_2015 nagele_2021 taylor_2006 posternak_2005
 """.split()
 

@@ -13,7 +13,7 @@ from antagony.case import Case
 from antagony.claims import check_claims, claim_margin, claim_times, scaled_outputs
 from antagony.errors import ClaimError
 from antagony.population import NOMINAL, draw_parameters, sample_population
-from antagony.replay import REPLAY_TOLERANCES, _population, _with_residual, replay_study, wilson
+from antagony.replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES, _population, _with_residual, replay_study, wilson
 from antagony.simulation import Arm, Tolerances, simulate
 from antagony.study import Claim, Condition, Finding, Study
 from antagony.verdict import reach_verdict, read_bibliography
@@ -192,15 +192,27 @@ def test_a_value_is_the_mean_of_its_arm(case: Case) -> None:
     assert told.low < told.predicted < told.high
 
 
-def test_the_tolerance_of_replays_moves_no_score(case: Case) -> None:
-    study = case.studies["murrough_2013"]
-    draws = draw_parameters(case.parameters("camp_crosstalk").values(), 32, seed=1)
-    mechanism, arms = case.mechanism("camp_crosstalk", ["ketamine"]), {"a": study_arm(case, study, "ketamine")}
+@pytest.mark.parametrize(
+    ("study", "arm", "times", "tolerances", "bound"),
+    [
+        ("murrough_2013", "ketamine", [0, 24, 168], REPLAY_TOLERANCES, 0.01),
+        ("transform_2_2019", "esketamine", [0, 24, 672], CHRONIC_TOLERANCES, 0.1),
+        ("ntx_alone_1987", "naltrexone", [0, 24, 1344], CHRONIC_TOLERANCES, 0.1),
+    ],
+)
+def test_the_tolerance_of_replays_moves_no_mean(
+    case: Case, study: str, arm: str, times: list[float], tolerances: Tolerances, bound: float
+) -> None:
+    rows = case.parameters("camp_crosstalk")
+    draws, people = draw_parameters(rows.values(), 32, seed=1), sample_population(rows.values(), 8, seed=1)
+    placed = {"a": study_arm(case, case.studies[study], arm)}
+    mechanism = case.mechanism_for("camp_crosstalk", placed["a"].regimen.drugs)
     loose, tight = (
-        simulate(mechanism, arms, [0, 24, 168], draws=draws, outputs=["score"], tolerances=t)["score"].to_numpy()
-        for t in (REPLAY_TOLERANCES, Tolerances())
+        simulate(mechanism, placed, times, draws=draws, population=people, outputs=["score"], tolerances=t)
+        for t in (tolerances, Tolerances())
     )
-    assert 0 < np.abs(loose - tight).max() < 0.01
+    gap = (loose["score"] - tight["score"]).mean("subject")
+    assert 0 < float(abs(gap).max()) < bound
 
 
 def test_chronic_studies_and_animals_are_replayed_with_fewer(case: Case) -> None:

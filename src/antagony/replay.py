@@ -20,7 +20,6 @@ from .case import Case
 from .mechanism import Mechanism
 from .parameters import Parameter
 from .population import TYPICAL, Draws, Population, draw_parameters, sample_population
-from .regimen import Regimen
 from .simulation import Arm, Tolerances, simulate
 from .study import RATIOS, Finding, Study
 
@@ -34,7 +33,8 @@ REPLAY_DRAWS = 48  # prior draws, each with the whole population
 REPLAY_PATIENTS = 64
 CHRONIC_DOSES = 7  # a study with an arm of more doses is chronic ...
 CHRONIC_PATIENTS = 24  # ... and replayed with fewer patients, for its doses cost more than theirs
-REPLAY_TOLERANCES = Tolerances(1e-4, 1e-6)  # moves a score by far less than a hundredth of a point (tested)
+REPLAY_TOLERANCES = Tolerances(1e-4, 1e-6)  # moves a mean score by a hundredth of a point at most (tested)
+CHRONIC_TOLERANCES = Tolerances(1e-3, 1e-5)  # ... and by a tenth at most (tested)
 UNKNOWN_SIZE = 30  # patients of an arm whose number was not published, nor the error of its finding
 RESIDUAL_NODES = 9  # Gauss-Hermite points over the residual of a visit
 WIDE = 1.96  # half-width of a 95 % interval in standard errors
@@ -145,11 +145,30 @@ def replay_studies(
     return tuple(replays)
 
 
+def is_chronic(case: Case, study: Study) -> bool:
+    """Whether an arm has more than a week's worth of daily doses: it is replayed on a model of its own drugs."""
+    regimens = (case.regimen(arm.condition.regimen) for arm in study.design.arms)
+    return any(sum(dose.additional + 1 for dose in regimen.doses) > CHRONIC_DOSES for regimen in regimens)
+
+
+def chronic_drugs(case: Case) -> tuple[tuple[str, ...], ...]:
+    """Drug sets of the chronic studies, each worth a model of its own: absent drugs cost time at every dose."""
+    sets = (_drugs(case, study) for study in case.studies.values() if is_chronic(case, study))
+    return tuple(dict.fromkeys(drugs for drugs in sets if drugs))
+
+
+def _drugs(case: Case, study: Study) -> tuple[str, ...]:
+    """Drugs of all arms that a replay simulates, in the case's order."""
+    names = {name for f in study.findings if f.kind != "hazard_ratio" for name in f.arms}
+    texts = [arm.condition.regimen for arm in study.design.arms if arm.id in names]
+    return case.with_required(drug for text in texts for drug in case.regimen(text).drugs)
+
+
 def _population(case: Case, rows: Mapping[str, Parameter], study: Study, patients: int, seed: int) -> Population:
     """Patients of a trial: the case's spread, and the trial's own spread of baseline scores around its mean."""
     if not study.is_human:
         return TYPICAL
-    if any(_doses(case.regimen(arm.condition.regimen)) > CHRONIC_DOSES for arm in study.design.arms):
+    if is_chronic(case, study):
         patients = min(patients, CHRONIC_PATIENTS)
     people = sample_population(rows.values(), patients, seed=seed)
     spread, baseline = study.trial.baseline_sd, study.trial.values.get("score_baseline")
@@ -161,10 +180,6 @@ def _population(case: Case, rows: Mapping[str, Parameter], study: Study, patient
     factors = 1 + np.array([deviates.inv_cdf(float(u)) for u in ranks])
     ceiling = 0.98 * study.trial.values.get("score_max", np.inf) / baseline
     return Population(people.size, people.seed, {**people.factors, "score_baseline": np.clip(factors, 0.1, ceiling)})
-
-
-def _doses(regimen: Regimen) -> int:
-    return sum(dose.additional + 1 for dose in regimen.doses)
 
 
 def _replay(players: _Players, finding: Finding, rng: np.random.Generator) -> Replay:
@@ -212,7 +227,10 @@ class _Players:
         names = dict.fromkeys(name for f in asked for name in f.arms)
         self.arms = {name: study_arm(case, study, name) for name in names}
         outputs = sorted({f.output for f in asked})
-        mechanism = case.mechanism_for(slug, {d for arm in self.arms.values() for d in arm.regimen.drugs}, variants)
+        chronic, drugs = is_chronic(case, study), _drugs(case, study)
+        choose = case.mechanism if chronic else case.mechanism_for
+        mechanism = choose(slug, drugs, variants)
+        self.tolerances = CHRONIC_TOLERANCES if chronic else REPLAY_TOLERANCES
         self.runs = {name: self._run(mechanism, arm, outputs) for name, arm in self.arms.items()}
 
     def _run(self, mechanism: Mechanism, arm: Arm, outputs: list[str]) -> xr.Dataset:
@@ -227,7 +245,7 @@ class _Players:
             population=self.people,
             draws=draws,
             outputs=outputs,
-            tolerances=REPLAY_TOLERANCES,
+            tolerances=self.tolerances,
         )
 
     def readings(self, finding: Finding, name: str) -> _Scores:

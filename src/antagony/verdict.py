@@ -19,7 +19,7 @@ from .claims import ClaimResult, check_claims
 from .errors import CaseError
 from .kernel.build import build_kernel
 from .population import NOMINAL, Draws, draw_parameters
-from .replay import REPLAY_PATIENTS, Replay, replay_studies
+from .replay import REPLAY_PATIENTS, Replay, chronic_drugs, replay_studies
 from .simulation import Arm, Tolerances, simulate
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ def reach_verdict(
 
 def compile_models(case: Case, slugs: Sequence[str]) -> None:
     """Compose and compile every model that a verdict asks for, compilers side by side."""
-    models = [case.mechanism(slug, family) for slug in slugs for family in case.families]
+    families = (*case.families, *chronic_drugs(case))
+    models = [case.mechanism(slug, family) for slug in slugs for family in families]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(lambda m: build_kernel(m.sbml, inputs=m.inputs), models))
 
