@@ -40,6 +40,7 @@ RESIDUAL_NODES = 9  # Gauss-Hermite points over the residual of a visit
 WIDE = 1.96  # half-width of a 95 % interval in standard errors
 SURPRISE = 0.05  # a significant finding with a smaller predictive probability is not explained (no effect: 0.025)
 NOISE = 1e-6  # a standard error below this is the solver's, not a trial's
+SHARE_OF_DRAWS = "share of draws"
 NO_DIFFERENCE = 0.05  # a predicted difference up to this much counts as none, unless the finding states its margin
 
 
@@ -76,6 +77,11 @@ class Replay:
     def counts(self) -> bool:
         """Whether agreement would be a success: the finding is weighed and set no scale."""
         return self.weighed and not self.calibrates
+
+    @property
+    def in_animals(self) -> bool:
+        """Whether the prediction is the share of draws with a sign seen in animals."""
+        return self.unit == SHARE_OF_DRAWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,9 +409,6 @@ def _judge_sign(players: _Players, finding: Finding, centres: Array) -> Replay:
         observed_high=None, agrees=_agrees_in_direction(finding, share), calibrates=False, note=note,
         weighed=study.weighed,
     )  # fmt: skip
-
-
-SHARE_OF_DRAWS = "share of draws"
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
