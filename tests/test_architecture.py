@@ -32,6 +32,7 @@ LAYERS = (
     ("verdict",),
     ("exchange", "exchange.nonmem", "figures"),
     ("report",),
+    ("printing",),
     ("cli",),
     (ROOT,),
 )

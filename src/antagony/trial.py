@@ -83,6 +83,14 @@ class TrialRun:
         return float(np.mean((chosen["low"].to_numpy() <= truth) & (truth <= chosen["high"].to_numpy())))
 
 
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What an unbiased trial finds on average, and the Monte-Carlo error of that."""
+
+    value: float
+    error: float
+
+
 def simulate_trial(
     case: Case,
     slug: str,
@@ -151,7 +159,7 @@ def true_effects(
     seed: int = 1,
     realism: Realism = REALISTIC,
     variants: Mapping[str, str] | None = None,
-) -> dict[str, float]:
+) -> dict[str, Truth]:
     """Each estimand in a large population at nominal values: all patients in every arm, nobody lost, no carry-over.
 
     What an unbiased trial should find on average; ratings carry their residual, for it bends a bounded scale.
@@ -168,7 +176,8 @@ def true_effects(
         column = wide.column(0, estimand.time)
         groups = [rated[0, wide.members(arms.index((name,)))] for name in estimand.arms]
         reads = [_read(estimand, group[:, 0], group[:, column]) for group in groups]
-        effects[estimand.id] = float(reads[0].mean() - (reads[1].mean() if len(reads) > 1 else 0.0))
+        gap = reads[0] - reads[1] if len(reads) > 1 else reads[0]  # the same patients in both arms
+        effects[estimand.id] = Truth(float(gap.mean()), float(gap.std() / np.sqrt(gap.size)))
     return effects
 
 
