@@ -223,24 +223,24 @@ class Finding:
     statistic: Statistic
     value: float | None
     se: float | None
-    interval: tuple[float, float] | None
-    level: float
-    p: float | None
     sd: tuple[float, ...]
     n: tuple[int, ...]
     k: int | None
     share: float | None
     threshold: float | None
-    cutoff: float | None
     sign: int | None
     significant: bool | None
     p_below: float | None
-    margin: float | None
     grades: Mapping[str, str]
     source: str
     primary: bool
     calibrates: bool
     note: str
+    interval: tuple[float, float] | None = None
+    level: float = 0.95
+    p: float | None = None
+    cutoff: float | None = None
+    margin: float | None = None
 
 
 RATIOS = ("odds_ratio", "hazard_ratio")
