@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import antagony
+from antagony.claim import Claim, read_claims
+from antagony.condition import Condition, Probe
 from antagony.errors import ClaimError, StudyError
 from antagony.parameters import Prior
-from antagony.study import Claim, Condition, Probe, Study, read_claims, read_study, standard_error
+from antagony.study import Study, read_study, standard_error
 
 CASE = Path(antagony.__file__).parent / "cases" / "ketamine"
 CLAIM_FILES = [CASE / "claims.toml", *sorted(CASE.glob("mechanisms/*/claims.toml"))]

@@ -10,12 +10,14 @@ import pytest
 
 from antagony.calibration import calibrate, study_arm
 from antagony.case import Case
+from antagony.claim import Claim
 from antagony.claims import check_claims, claim_margin, claim_times, scaled_outputs
+from antagony.condition import Condition
 from antagony.errors import ClaimError
 from antagony.population import NOMINAL, draw_parameters, sample_population
 from antagony.replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES, _population, _with_residual, replay_study, wilson
 from antagony.simulation import Arm, Tolerances, simulate
-from antagony.study import Claim, Condition, Finding, Study
+from antagony.study import Finding, Study
 from antagony.verdict import reach_verdict, read_bibliography
 
 CLAIM = Claim(

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 from .case import Case
+from .claim import Claim
 from .composition import check_units
+from .condition import Condition
 from .errors import AntagonyError, CaseError, near_miss
 from .mechanism import Mechanism
 from .parameters import GRADES, Parameter
-from .study import Claim, Condition, Finding, Study
+from .study import Finding, Study
 
 SOURCELESS = ("assumed", "definition")
 """Grades of numbers that nobody need have published."""

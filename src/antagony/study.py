@@ -1,35 +1,37 @@
-"""Claims, which a mechanism must make true, and studies, which are designs with results. Read from TOML.
+"""Studies, which are designs with results. Read from TOML.
 
-A number that nobody published is absent, never guessed. Regimens stay prescription text, as they were written;
-times are hours. Contrasts count first arm minus second: scores fall when patients improve, so a benefit is negative.
+A number that nobody published is absent, never guessed. Times are hours. Contrasts count first arm minus second:
+scores fall when patients improve, so a benefit is negative.
 """
 
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from .errors import CaseError, ClaimError, ParameterError, RegimenError, StudyError, UnitError, near_miss
-from .parameters import GRADES, Prior
-from .regimen import parse_regimen
-from .units import parse_time
+from .condition import (
+    Condition,
+    Entry,
+    GradeText,
+    Hours,
+    ProbeEntry,
+    RegimenText,
+    Statistic,
+    read_tables,
+    validated,
+    words,
+)
+from .errors import ParameterError, StudyError, near_miss
+from .parameters import Prior
 
-Array = NDArray[np.float64]
-
-Relation = Literal["rises", "falls", "stays", "at_least", "at_most"]
-Measure = Literal["difference", "ratio", "value", "share"]
-Statistic = Literal["last", "max", "min", "mean"]
 FindingKind = Literal[
     "contrast",
     "change",
@@ -44,80 +46,6 @@ FindingKind = Literal[
 DesignKind = Literal["parallel", "crossover", "sequential", "single_arm"]
 Role = Literal["calibrating", "discriminating"]
 HUMAN = "human"
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A parameter set to a value, scaled, or given the value of the parameter `by`, from `start` to `until` [h].
-
-    None is the whole run. One with a `name` stands for what the case says of that probe; `Case.spell_out` resolves it.
-    """
-
-    parameter: str = ""
-    set: float | None = None
-    scale: float | None = None
-    start: float | None = None
-    until: float | None = None
-    by: str = ""
-    name: str = ""
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether it acts during a part of the run only."""
-        return self.start is not None or self.until is not None
-
-    def applied(self, rest: ArrayLike) -> Array:
-        """The parameter's value under the probe, given its value without; has the shape of `rest`.
-
-        >>> Probe("pde_activity", scale=0.5).applied([1.0, 4.0]).tolist()
-        [0.5, 2.0]
-        """
-        values = np.asarray(rest, dtype=float)
-        return np.full_like(values, self.set) if self.set is not None else values * float(self.scale or 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What is done: a regimen as prescription text, and probes. The empty text is no drug."""
-
-    regimen: str = ""
-    probes: tuple[Probe, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A statement that a mechanism must make true, with the margin by which.
-
-        measured = given - versus | given / versus | given | (given - versus) / (reference - versus)
-        rises: >= margin    falls: <= -margin    stays: |.| <= margin    (a ratio counts from 1)
-        at_least: >= value  at_most: <= value
-
-    `given`, `versus`, `reference` stand for `output` at the time `at` [h], or for its `statistic` over `within` [h, h].
-    `only_for` names the mechanisms that are asked; empty asks all.
-    """
-
-    id: str
-    statement: str
-    source: str
-    given: Condition
-    versus: Condition
-    reference: Condition | None
-    output: str
-    at: float | None
-    within: tuple[float, float] | None
-    statistic: Statistic
-    measure: Measure
-    relation: Relation
-    margin: float
-    value: float | None
-    tags: tuple[str, ...] = ()
-    only_for: tuple[str, ...] = ()
-    note: str = ""
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """Given, versus, and the reference where there is one."""
-        return (self.given, self.versus, *(() if self.reference is None else (self.reference,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,159 +238,9 @@ class Study:
 # --- the files -----------------------------------------------------------------------------------------------------
 
 
-def _time(raw: object) -> object:
-    if not isinstance(raw, str):
-        raise ValueError('a time is text with a unit, such as "24 h"')
-    try:
-        return parse_time(raw)
-    except UnitError as error:
-        raise ValueError(str(error)) from None
-
-
-def _regimen(text: str) -> str:
-    try:
-        parse_regimen(text)
-    except (RegimenError, UnitError) as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-def _word(known: Iterable[str]) -> Callable[[str], str]:
-    """Validator that accepts known words and offers the nearest for another."""
-    words = tuple(known)
-
-    def check(word: str) -> str:
-        if word not in words:
-            raise ValueError(f'unknown word "{word}"{near_miss(word, words)}')
-        return word
-
-    return check
-
-
-def _words(kind: Any) -> AfterValidator:  # noqa: ANN401 - a Literal
-    return AfterValidator(_word(get_args(kind)))
-
-
-Hours = Annotated[float, BeforeValidator(_time)]
-RegimenText = Annotated[str, AfterValidator(_regimen)]
-Grade = Annotated[str, AfterValidator(_word(GRADES))]
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ProbeEntry(_Strict):
-    """A probe as TOML writes it: `parameter` with one of set, scale and by, or the name of a probe of the case."""
-
-    name: str = ""
-    parameter: str = ""
-    set: float | None = None
-    scale: float | None = None
-    by: str = ""
-    start: Annotated[Hours | None, Field(alias="from")] = None
-    until: Hours | None = None
-
-    def record(self) -> Probe:
-        """The probe."""
-        return Probe(self.parameter, self.set, self.scale, self.start, self.until, self.by, self.name)
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """(key, what is wrong) of a probe whose keys are well formed."""
-        actions = (self.set is not None) + (self.scale is not None) + bool(self.by)
-        shown = self.name or self.parameter
-        if bool(self.name) == bool(self.parameter):
-            yield "probes", "a probe has either a parameter or the name of a probe of case.toml"
-        elif self.name and actions:
-            yield "probes", f'the probe "{self.name}" is spelled out in case.toml; here it takes from and until alone'
-        elif self.parameter and actions != 1:
-            yield "probes", f'the probe of "{shown}" needs one of set, scale and by'
-        if self.start is not None and self.until is not None and self.start >= self.until:
-            yield "probes", f'the probe of "{shown}" ends before it begins'
-
-
-class _Condition(_Strict):
-    regimen: RegimenText = ""
-    probes: tuple[ProbeEntry, ...] = ()
-
-    def record(self) -> Condition:
-        return Condition(self.regimen, tuple(probe.record() for probe in self.probes))
-
-
-def _condition(raw: object) -> object:
-    return {"regimen": raw} if isinstance(raw, str) else raw
-
-
-ConditionText = Annotated[_Condition, BeforeValidator(_condition)]
-
-
-class _Claim(_Strict):
-    id: str
-    statement: str
-    source: str
-    given: ConditionText
-    versus: ConditionText = _Condition()
-    reference: ConditionText | None = None
-    output: str
-    moment: Annotated[Hours | None, Field(alias="at")] = None
-    within: tuple[Hours, Hours] | None = None
-    statistic: Annotated[str, _words(Statistic)] | None = None
-    measure: Annotated[str, _words(Measure)] = "difference"
-    relation: Annotated[str, _words(Relation)]
-    margin: float = 0.0
-    value: float | None = None
-    tags: tuple[str, ...] = ()
-    only_for: tuple[str, ...] = ()
-    note: str = ""
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """(key, what is wrong) of a claim whose keys are well formed."""
-        if (self.moment is None) == (self.within is None):
-            yield "at", 'a claim is read either at a moment (at = "24 h") or within = ["0 h", "24 h"]'
-        if self.within is not None and self.within[0] >= self.within[1]:
-            yield "within", "the first time must be before the second"
-        if (self.within is None) != (self.statistic is None):
-            yield "statistic", "within needs a statistic (max, min, mean or last); at has none"
-        if (self.measure == "share") != (self.reference is not None):
-            yield "reference", 'measure = "share" needs a reference, and only it has one'
-        if self.measure == "value" and self.versus != _Condition():
-            yield "versus", 'measure = "value" reads given alone'
-        if (self.relation in ("at_least", "at_most")) != (self.value is not None):
-            yield "value", "at_least and at_most need a value, and only they have one"
-        if self.margin < 0 or (self.relation == "stays" and self.margin == 0):
-            yield "margin", "it must be 0 or more, and above 0 for stays"
-        for condition in (self.given, self.versus, self.reference):
-            for probe in condition.probes if condition else ():
-                yield from probe.faults()
-
-    def record(self) -> Claim:
-        return Claim(
-            id=self.id,
-            statement=self.statement,
-            source=self.source,
-            given=self.given.record(),
-            versus=self.versus.record(),
-            reference=self.reference.record() if self.reference else None,
-            output=self.output,
-            at=self.moment,
-            within=self.within,
-            statistic=self.statistic or "last",  # type: ignore[arg-type] - checked by _words
-            measure=self.measure,  # type: ignore[arg-type]
-            relation=self.relation,  # type: ignore[arg-type]
-            margin=self.margin,
-            value=self.value,
-            tags=self.tags,
-            only_for=self.only_for,
-            note=self.note,
-        )
-
-
-class _Number(_Strict):
+class _Number(Entry):
     value: float
-    grade: Grade
+    grade: GradeText
     prior: tuple[str, float, float] | None = None
     note: str = ""
 
@@ -471,15 +249,15 @@ class _Number(_Strict):
         return TrialNumber(self.value, self.grade, prior, self.note)
 
 
-class _Arm(_Strict):
+class _Arm(Entry):
     id: str
     title: str = ""
     regimen: RegimenText = ""
     probes: tuple[ProbeEntry, ...] = ()
     n: int | None = Field(default=None, ge=1)
-    n_grade: Grade = "read"
+    n_grade: GradeText = "read"
     comparator_cue: float | None = Field(default=None, ge=0, le=1)
-    cue_grade: Grade = "assumed"
+    cue_grade: GradeText = "assumed"
     note: str = ""
 
     def record(self) -> Arm:
@@ -488,8 +266,8 @@ class _Arm(_Strict):
         return Arm(self.id, self.title or self.id, condition, self.n, self.n_grade if self.n else "", *cue, self.note)
 
 
-class _Design(_Strict):
-    kind: Annotated[str, _words(DesignKind)]
+class _Design(Entry):
+    kind: Annotated[str, words(DesignKind)]
     population: str
     blinding: str
     washout: Hours | None = None
@@ -513,16 +291,16 @@ class _Design(_Strict):
             yield "design.visits", "each visit is later than the one before"
 
 
-class _Finding(_Strict):
+class _Finding(Entry):
     id: str
-    kind: Annotated[str, _words(FindingKind)]
+    kind: Annotated[str, words(FindingKind)]
     arms: tuple[str, ...]
     output: str = "score"
     scale: str = ""
     score_max: float | None = None
     time: Hours | None = None
     within: tuple[Hours, Hours] | None = None
-    statistic: Annotated[str, _words(Statistic)] = "last"
+    statistic: Annotated[str, words(Statistic)] = "last"
     value: float | None = None
     se: float | None = Field(default=None, gt=0)
     interval: tuple[float, float] | None = None
@@ -538,8 +316,8 @@ class _Finding(_Strict):
     significant: bool | None = None
     p_below: float | None = Field(default=None, gt=0, lt=1)
     margin: float | None = Field(default=None, gt=0)
-    grade: Grade
-    grades: dict[str, Grade] = Field(default_factory=dict)
+    grade: GradeText
+    grades: dict[str, GradeText] = Field(default_factory=dict)
     source: str
     primary: bool = False
     calibrates: bool = False
@@ -629,13 +407,13 @@ _VALUED = ("contrast", "change", "standardised", "value", *RATIOS)
 SAME_ERROR = 0.05  # a printed standard error may differ so much from the one behind its interval
 
 
-class _Study(_Strict):
+class _Study(Entry):
     title: str
     reference: str
     date: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
     sample: str
     overlaps: tuple[str, ...] = ()
-    role: Annotated[str, _words(Role)]
+    role: Annotated[str, words(Role)]
     species: str = HUMAN
     paradigm: str = ""
     weighed: bool = True
@@ -647,32 +425,10 @@ class _Study(_Strict):
     findings: tuple[_Finding, ...] = ()
 
 
-def read_claims(path: Path | str) -> tuple[Claim, ...]:
-    """Claims of a claims.toml, in the order of the file. Raises ClaimError naming file, claim and key."""
-    path = Path(path)
-    tables = _tables(path, ClaimError)
-    entries = tables.pop("claims", [])
-    for key in tables:
-        raise ClaimError(f'{path}: unknown key "{key}"{near_miss(key, ["claims"])}')
-    if not isinstance(entries, list):
-        raise ClaimError(f"{path}, key claims: write each claim below [[claims]]")
-    claims: dict[str, Claim] = {}
-    for position, entry in enumerate(entries, start=1):
-        name = entry.get("id", f"number {position}") if isinstance(entry, dict) else f"number {position}"
-        where = f'{path}, claim "{name}"'
-        claim = _validated(_Claim, entry, where, ClaimError)
-        for key, fault in claim.faults():
-            raise ClaimError(f"{where}, key {key}: {fault}")
-        if claim.id in claims:
-            raise ClaimError(f"{where}: another claim has the same id")
-        claims[claim.id] = claim.record()
-    return tuple(claims.values())
-
-
 def read_study(path: Path | str) -> Study:
     """The study of a TOML file; its id is the file's name. Raises StudyError naming file, finding or arm, and key."""
     path = Path(path)
-    head = _validated(_Study, _tables(path, StudyError), str(path), StudyError)
+    head = validated(_Study, read_tables(path, StudyError), str(path), StudyError)
     for where, key, fault in _study_faults(head):
         raise StudyError(f"{path}{where}, key {key}: {fault}")
     design = Design(
@@ -738,55 +494,10 @@ def _read_trial(table: Mapping[str, Any], path: Path) -> Trial:
         if not isinstance(raw, dict):
             raise StudyError(f'{where}: a number of a trial carries its grade: {{ value = 32, grade = "recalled" }}')
         try:
-            numbers[key] = _validated(_Number, raw, f"{path}, trial number {key}", StudyError).record()
+            numbers[key] = validated(_Number, raw, f"{path}, trial number {key}", StudyError).record()
         except ParameterError as error:
             raise StudyError(f"{where}.prior: {error}") from None
     if not plain["scale"]:
         raise StudyError(f"{path}, key trial.scale: missing; name the rating scale")
     spread = numbers.pop("baseline_sd", None)
     return Trial(plain["scale"], MappingProxyType(numbers), spread, plain["note"])
-
-
-def _tables(path: Path, error: type[CaseError]) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as cause:
-        raise error(f"{path}: cannot be read ({cause})") from None
-    except tomllib.TOMLDecodeError as cause:
-        raise error(f"{path}: not valid TOML: {cause}") from None
-
-
-def _validated(model: type[Model], raw: object, where: str, error: type[CaseError]) -> Model:
-    """The table as a model; the first fault becomes one sentence with key and near miss."""
-    try:
-        return model.model_validate(raw)
-    except ValidationError as cause:
-        raise error(_sentence(cause, raw, where)) from None
-
-
-def _sentence(cause: ValidationError, raw: object, where: str) -> str:
-    """One sentence for the first fault: where it stands, the key, what is wrong, the near miss."""
-    details = cause.errors()
-    detail = next((d for d in details if d["type"] == "extra_forbidden"), details[0])  # a slip explains what is missing
-    location = list(detail["loc"])
-    for kind in ("arms", "findings"):  # name the arm or finding rather than count it
-        if len(location) > 1 and location[0] == kind and isinstance(raw, Mapping):
-            entry = raw[kind][location[1]]
-            where += f', {kind[:-1]} "{entry.get("id", location[1]) if isinstance(entry, Mapping) else location[1]}"'
-            location = location[2:]
-    key = ".".join(str(part) for part in location)
-    if detail["type"] == "extra_forbidden":
-        return f'{where}: unknown key "{key}"{near_miss(str(location[-1]), _KEYS)}'
-    if detail["type"] == "missing":
-        return f"{where}: key {key} is missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{where}{', key ' * bool(key)}{key}: {message[0].lower()}{message[1:]}"
-
-
-_KEYS = sorted(
-    {
-        info.alias or name
-        for model in (ProbeEntry, _Condition, _Claim, _Number, _Arm, _Design, _Finding, _Study)
-        for name, info in model.model_fields.items()
-    }
-)
