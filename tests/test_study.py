@@ -19,9 +19,7 @@ from antagony.study import Study, read_study, standard_error
 
 CASE = Path(antagony.__file__).parent / "cases" / "ketamine"
 CLAIM_FILES = [CASE / "claims.toml", *sorted(CASE.glob("mechanisms/*/claims.toml"))]
-WAITING = Path(__file__).resolve().parent.parent / "studies_waiting"  # until the case has their drugs
-STUDY_FILES = sorted([*CASE.glob("studies/*.toml"), *WAITING.glob("*.toml")], key=lambda path: path.name)
-STUDIES = {path.stem: path for path in STUDY_FILES}
+STUDY_FILES = sorted(CASE.glob("studies/*.toml"))
 LISTED = """
 williams_2018 williams_2019 yoon_2019 marton_2019 krystal_2006 bobon_1988 fujita_2012 forward_45_2018 forward_3_2019
 fava_2016 yovell_2016 pecina_2021 eikemo_2017 ntx_alone_1987 dean_2006 ntx_alone_1985 rabiner_2011 lee_1988
@@ -174,7 +172,7 @@ DERIVED = [
 
 @pytest.mark.parametrize(("study", "finding", "error"), DERIVED)
 def test_a_standard_error_is_the_one_derived_by_hand(study: str, finding: str, error: float) -> None:
-    found = read_study(STUDIES[study]).finding(finding)
+    found = read_study(CASE / "studies" / f"{study}.toml").finding(finding)
     assert found.se == pytest.approx(error, abs=0.007)
     assert found.interval is not None or found.p is not None
     assert found.grades["se"] == ("read" if finding == "difference_28d" else "derived")

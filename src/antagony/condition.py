@@ -29,7 +29,8 @@ Statistic = Literal["last", "max", "min", "mean"]
 class Probe:
     """A parameter set to a value, scaled, or given the value of the parameter `by`, from `start` to `until` [h].
 
-    None is the whole run. One with a `name` stands for what the case says of that probe; `Case.spell_out` resolves it.
+    With `by` and `scale` it is given that multiple of the other's value. No start or end is the whole run. One with a
+    `name` stands for what the case says of that probe; `Case.spell_out` resolves it.
     """
 
     parameter: str = ""
@@ -115,7 +116,7 @@ class Entry(BaseModel):
 
 
 class ProbeEntry(Entry):
-    """A probe as TOML writes it: `parameter` with one of set, scale and by, or the name of a probe of the case."""
+    """A probe as TOML writes it: `parameter` with set, scale, by, or by and scale; or a name of the case."""
 
     name: str = ""
     parameter: str = ""
@@ -131,14 +132,14 @@ class ProbeEntry(Entry):
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """(key, what is wrong) of a probe whose keys are well formed."""
-        actions = (self.set is not None) + (self.scale is not None) + bool(self.by)
+        actions = (self.set is not None) + (self.scale is not None or bool(self.by))
         shown = self.name or self.parameter
         if bool(self.name) == bool(self.parameter):
             yield "probes", "a probe has either a parameter or the name of a probe of case.toml"
         elif self.name and actions:
             yield "probes", f'the probe "{self.name}" is spelled out in case.toml; here it takes from and until alone'
         elif self.parameter and actions != 1:
-            yield "probes", f'the probe of "{shown}" needs one of set, scale and by'
+            yield "probes", f'the probe of "{shown}" needs one of set, scale and by (by may have a scale)'
         if self.start is not None and self.until is not None and self.start >= self.until:
             yield "probes", f'the probe of "{shown}" ends before it begins'
 

@@ -240,7 +240,7 @@ def _other_sources(case: Case) -> Iterator[tuple[str, str, str]]:
     """(where, source, name) of every source outside the parameter tables."""
     for name, drug in case.drugs.items():
         targets = [target for route in drug.routes.values() for target in route.targets]
-        for source in [drug.label.source if drug.label else "", *(target.source for target in targets)]:
+        for source in [*(label.source for label in drug.labels), *(target.source for target in targets)]:
             if source:
                 yield f"drugs/{name}/drug.toml", source, name
     for where, claim, _ in _claims(case):

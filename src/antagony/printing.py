@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ReportError
+from .files import write_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -233,24 +234,10 @@ def show_run(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) ->
 
 def write_run(run: xr.Dataset, out: Path) -> None:
     """Write a dataset whole or not at all: .csv, .nc or .svg. Raises ReportError."""
-    import os
-    import tempfile
-
     writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_svg}
     if out.suffix not in writers:
         raise ReportError(f'{out}: unknown ending "{out.suffix}"; use .csv, .nc or .svg')
-    try:
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=".part-", suffix=out.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error}") from None
-    try:
-        writers[out.suffix](run, Path(name))
-        os.replace(name, out)
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+    write_whole(out, lambda path: writers[out.suffix](run, path))
 
 
 def _write_csv(run: xr.Dataset, path: Path) -> None:
