@@ -17,14 +17,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .claim import Claim, read_claims
 from .composition import Hook, Receptor, Sum, Text, join, mix, sums_text
+from .condition import Probe, ProbeEntry
 from .design import Plan, plan_study
 from .drug import Drug, Label, check_targets, read_drug
 from .errors import CaseError, near_miss
 from .mechanism import Edge, Mechanism, Output, Variant, Wiring
 from .parameters import Parameter, Prior, read_parameters
 from .regimen import Regimen, parse_regimen
-from .study import Claim, Probe, ProbeEntry, Study, read_claims, read_study
+from .study import Study, read_study
 
 PACKAGED = "ketamine"
 WEEK = 168.0  # h

@@ -52,7 +52,7 @@ VariantOption = Annotated[
 def verdict(
     out: Annotated[Path, typer.Option(help="Where the report is written (one HTML file).")] = Path("verdict.html"),
     draws: Annotated[int, typer.Option(min=1, help="Prior draws over which claims are checked.")] = 2000,
-    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 200,
+    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 64,
     seed: SeedOption = 1,
     mechanism: Annotated[
         list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
@@ -246,7 +246,7 @@ def diff(
 def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
     """Check everything a case holds: models, units, numbers, sources, claims, studies. Exit code 1 on an error."""
     from .case import open_case
-    from .lint import lint_case
+    from .lint import describe_grades, lint_case
 
     opened = open_case(case)
     issues = lint_case(opened)
@@ -258,6 +258,7 @@ def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
             console.print(f"{issue.level}: {issue.where}: {issue.message}", markup=False)
         errors = sum(issue.level == "error" for issue in issues)
         console.print(f"{opened.title}: {errors} errors, {len(issues) - errors} warnings")
+        console.print(describe_grades(opened), soft_wrap=True)
     if any(issue.level == "error" for issue in issues):
         raise typer.Exit(1)
 

@@ -185,7 +185,8 @@ def plan_study(study: Study, *, washout: float = 720.0) -> Plan:
     `washout` [h] stands in for one that was not published. Raises StudyError where no finding is a rating at a time.
     """
     design, notes = study.design, []
-    rated = [f for f in study.findings if f.output == "score" and f.time is not None and f.kind != "hazard_ratio"]
+    ratings = [f for f in study.findings if f.output == "score" and f.time is not None and f.kind != "hazard_ratio"]
+    rated = [f for f in ratings if f.cutoff is None]  # no estimand counts remission
     if not rated:
         raise StudyError(
             f"studies/{study.id}.toml: no finding is a rating of symptoms at a time, so there is no trial to run; "

@@ -333,7 +333,7 @@ def _span(replays: Sequence[Replay]) -> tuple[float, float]:
 def _draw_observed(panel: Axes, replay: Replay, ends: tuple[float, float]) -> None:
     """The published value with its interval as a band through all rows; a bare sign as a shaded side."""
     low, high, value = replay.observed_low, replay.observed_high, replay.observed
-    if value is None and (sign := replay.finding.sign):
+    if value is None and not replay.in_animals and (sign := replay.finding.sign):
         low, high = (0.0, ends[1]) if sign > 0 else (ends[0], 0.0)
         panel.annotate("this side; size not published", ((low + high) / 2, -1), ha="center", va="center", fontsize=7.5)
     if low is not None and high is not None:

@@ -180,7 +180,8 @@ def _replay_table(answer: Verdict) -> Any:  # noqa: ANN401
 def _observed(replay: Any) -> str:  # noqa: ANN401
     """Published value, or in words where only a direction is known."""
     if replay.finding.kind == "direction":
-        return {1: "falls less", -1: "falls more"}[replay.finding.sign]
+        words = {1: "falls less", -1: "falls more"} if replay.finding.output == "score" else {1: "higher", -1: "lower"}
+        return words[replay.finding.sign]
     if replay.finding.kind == "none_different":
         return "same"
     return "" if replay.observed is None else f"{replay.observed:.3g}"

@@ -20,9 +20,10 @@ from .verdict import SCENES
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+    from .claim import Claim
     from .claims import ClaimResult
+    from .condition import Condition, Probe
     from .replay import Replay
-    from .study import Claim, Condition, Probe
     from .verdict import MechanismVerdict, Verdict
 
 PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be read
