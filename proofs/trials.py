@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from antagony.case import Case, open_case
+from antagony.condition import Condition
 from antagony.design import REALISTIC, Dropout, Estimand, Plan, Realism, plan_study
-from antagony.study import Arm, Condition, Design
+from antagony.study import Arm, Design
 from antagony.trial import simulate_trial, true_effects
 
 TRIALS = 2000

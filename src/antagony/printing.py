@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ReportError
+from .files import write_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -179,7 +180,8 @@ def _replay_table(answer: Verdict) -> Any:  # noqa: ANN401
 def _observed(replay: Any) -> str:  # noqa: ANN401
     """Published value, or in words where only a direction is known."""
     if replay.finding.kind == "direction":
-        return {1: "falls less", -1: "falls more"}[replay.finding.sign]
+        words = {1: "falls less", -1: "falls more"} if replay.finding.output == "score" else {1: "higher", -1: "lower"}
+        return words[replay.finding.sign]
     if replay.finding.kind == "none_different":
         return "same"
     return "" if replay.observed is None else f"{replay.observed:.3g}"
@@ -232,24 +234,10 @@ def show_run(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) ->
 
 def write_run(run: xr.Dataset, out: Path) -> None:
     """Write a dataset whole or not at all: .csv, .nc or .svg. Raises ReportError."""
-    import os
-    import tempfile
-
     writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_svg}
     if out.suffix not in writers:
         raise ReportError(f'{out}: unknown ending "{out.suffix}"; use .csv, .nc or .svg')
-    try:
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=".part-", suffix=out.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error}") from None
-    try:
-        writers[out.suffix](run, Path(name))
-        os.replace(name, out)
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+    write_whole(out, lambda path: writers[out.suffix](run, path))
 
 
 def _write_csv(run: xr.Dataset, path: Path) -> None:

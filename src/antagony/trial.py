@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from .analysis import Comparison, compare_findings, estimate_all, summarise_arms
 from .calibration import calibrate
 from .case import Case
+from .condition import Probe
 from .design import REALISTIC, Dropout, Estimand, Plan, Realism, trial_values
 from .errors import SimulationError, StudyError, near_miss
 from .mechanism import Mechanism
 from .population import NOMINAL, Draws, Population, draw_parameters, factors_of, sample_population, spread_parameters
 from .simulation import Arm, Tolerances, simulate
-from .study import Probe
 
 if TYPE_CHECKING:
     import xarray as xr
