@@ -17,11 +17,11 @@ import xarray as xr
 
 from antagony.calibration import calibrate
 from antagony.case import Case, open_case
+from antagony.condition import Probe
 from antagony.kernel.symbolic import START, TIME, System, read_system
 from antagony.mechanism import Edge, Mechanism
 from antagony.population import NOMINAL, Draws, draw_parameters
 from antagony.simulation import Arm, simulate
-from antagony.study import Probe
 
 SLUGS = (
     "camp_crosstalk",
