@@ -293,7 +293,7 @@ class _Strict(BaseModel):
 
 
 class ProbeEntry(_Strict):
-    """A probe as TOML writes it: `parameter` with set, scale, by, or by and scale; or the name of a probe of the case."""
+    """A probe as TOML writes it: `parameter` with set, scale, by, or by and scale; or the name of one of the case."""
 
     name: str = ""
     parameter: str = ""
