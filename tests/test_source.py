@@ -15,9 +15,9 @@ import xarray as xr
 from antagony.calibration import calibrate
 from antagony.case import Case
 from antagony.claims import check_claims
+from antagony.condition import Probe
 from antagony.population import NOMINAL, Draws
 from antagony.simulation import Arm, simulate
-from antagony.study import Probe
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
 NALTREXONE = "naltrexone 50 mg po at -45 min"

@@ -17,13 +17,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .claim import Claim, read_claims
 from .composition import Hook, Receptor, Sum, Text, join, mix, sums_text
+from .condition import Probe, ProbeEntry
+from .design import Plan, plan_study
 from .drug import Drug, Label, check_targets, read_drug
 from .errors import CaseError, near_miss
 from .mechanism import Edge, Mechanism, Output, Variant, Wiring
 from .parameters import Parameter, Prior, read_parameters
 from .regimen import Regimen, parse_regimen
-from .study import Claim, Probe, ProbeEntry, Study, read_claims, read_study
+from .study import Study, read_study
 
 PACKAGED = "ketamine"
 WEEK = 168.0  # h
@@ -242,6 +245,12 @@ class Case:
             raise CaseError(f'"{slug}" names a mechanism twice; a mixture is of different ones')
         return self.wirings[slug] if len(names) == 1 else _mixture(slug, [self.wirings[name] for name in names])
 
+    def plan(self, name: str) -> Plan:
+        """The trial of a study of the case; raises CaseError with the near miss."""
+        if name not in self.studies:
+            raise CaseError(f'{self.folder.name} has no study "{name}"{near_miss(name, self.studies)}')
+        return plan_study(self.studies[name])
+
     def regimen(self, text: str) -> Regimen:
         """Prescription text -> regimen, its drugs and routes checked against the case."""
         return parse_regimen(text, drugs={name: tuple(self.drugs[name].routes) for name in self.dosable})
@@ -365,7 +374,8 @@ class Case:
             *(wirings.values() if len(wirings) == 1 else mix(self.prelude, self.hooks, wirings)),
         ]
         rows = self.parameters(slug, variants)
-        joined = join(slug.replace("+", "_and_"), self.prelude, texts, rows)
+        name = f"{slug.replace('+', '_and_')}_mechanism"  # models and symbols share one namespace
+        joined = join(name, self.prelude, texts, rows)
         outputs = {s: o for s, o in self.outputs.items() if s in joined.symbols}
         for drug in drugs.values():
             outputs |= {o.symbol: Output(o.symbol, o.title, o.unit) for o in drug.outputs}

@@ -23,7 +23,7 @@ from .schedule import RESTART, SET_INPUT, Events, Phase, SteadyState, lower_dose
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .study import Probe
+    from .condition import Probe
 
 Array = NDArray[np.float64]
 
