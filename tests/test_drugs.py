@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 import antagony
 from antagony.case import Case
+from antagony.condition import Probe
 from antagony.drug import ByDose, Drug, check_targets, read_drug, resolve
 from antagony.errors import CaseError, RegimenError
 from antagony.population import draw_parameters
 from antagony.simulation import Arm, simulate
-from antagony.study import Probe
 
 CASE = Path(antagony.__file__).parent / "cases" / "ketamine"
 DRUGS = sorted(folder.name for folder in (CASE / "drugs").iterdir() if folder.is_dir())
