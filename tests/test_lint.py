@@ -206,6 +206,7 @@ FAULTS: list[tuple[Callable, str, tuple[str, str] | str, str, str]] = [
         "error",
         '"gain" has a row already: parts/parameters.tsv, line 2',
     ),
+    (lint.check_routes, "drugs/blocker/drug.toml", ("r_amount", "r_amunt"), "error", 'no state "blocker_amunt"; did'),
     (lint.check_unused, "parts/parameters.tsv", ("used by trials", ""), "warning", '"residual" is used by nothing'),
     (lint.check_claims_asked, "claims.toml", 'only_for = ["drect"]\n', "error", 'no mechanism "drect"; did you mean'),
     (lint.check_claims_asked, "mechanisms/direct/claims.toml", CLAIMS, "error", 'a claim "falls" already'),

@@ -368,7 +368,7 @@ def test_plasticity_is_lost_or_not_below_rest() -> None:
 
 
 def test_nominal_values_are_prior_medians_unless_a_source_says_otherwise() -> None:
-    named = {"mu_ketamine_ki", "mu_naltrexone_ec50", "mu_naloxone_c50", "mu_morphine_k"}
+    named = {"mu_ketamine_ki", "mu_naltrexone_ec50", "mu_naloxone_c50", "mu_morphine_k", "pde4_inhibitor_activity"}
     tables = [CASE / "parts/parameters.tsv", *sorted(CASE.glob("mechanisms/*/parameters.tsv"))]
     rows = [row for table in tables for row in read_parameters(table).values() if row.prior]
     assert len(rows) > 40

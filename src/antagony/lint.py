@@ -118,6 +118,19 @@ def check_edges(case: Case) -> Iterator[Issue]:
                 yield Issue("error", where, f'no parameter "{edge.parameter}"{near_miss(edge.parameter, rows)}')
 
 
+def check_routes(case: Case) -> Iterator[Issue]:
+    """Every dose arrives in a state that the drug, or one that it requires, brings along."""
+    for name in case.dosable:
+        for slug in list(case.wirings)[:1]:  # a drug's states are the same in all
+            mechanism = _composed(case, slug, [name])
+            states = set(mechanism.state_units) if mechanism else set()
+            for route, way in case.drugs[name].routes.items():
+                for target in way.targets:
+                    if states and target.state not in states:
+                        message = f'key routes.{route}: no state "{target.state}"{near_miss(target.state, states)}'
+                        yield Issue("error", f"drugs/{name}/drug.toml", message)
+
+
 def check_listing(case: Case) -> Iterator[Issue]:
     """Every folder of a mechanism is named in case.toml, or nobody will ever ask it."""
     for file in sorted(case.folder.glob("mechanisms/*/mechanism.toml")):
@@ -453,6 +466,7 @@ CHECKS: tuple[Check, ...] = (
     check_models,
     check_variants,
     check_edges,
+    check_routes,
     check_listing,
     check_units_known,
     check_sources,
