@@ -56,7 +56,7 @@ def curves(slug: str, scene: str, *, full: bool, draws: int, quick: bool = False
     arm = Arm(case.scenes[scene].regimen, (), {**case.trial, **(QUICK if quick else {})})
     run = simulate(mechanism, {"a": arm}, TIMES, draws=drawn, outputs=["score", "mtorc1_relative"], tolerances=TIGHT)
     assert run.attrs["failures"] == []
-    return {name: run[name].to_numpy()[0, :, 0] for name in run}
+    return {str(name): run[name].to_numpy()[0, :, 0] for name in run}
 
 
 def gap(got: Array, base: Array, delay: float = 0.0) -> Array:
