@@ -1,4 +1,4 @@
-"""The placebo course, a Weibull fall with linear recovery (gomeni_2009), against its closed form and special case."""
+"""The placebo course: a Weibull fall with linear recovery (gomeni_2009) against its closed form."""
 
 from __future__ import annotations
 

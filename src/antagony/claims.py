@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from .calibration import Calibrated, calibrate
 from .case import Case
+from .claim import Claim
+from .condition import Condition
 from .errors import ClaimError
 from .mechanism import Mechanism
 from .population import NOMINAL, Draws
 from .simulation import Arm, simulate
-from .study import Claim, Condition
 
 Array = NDArray[np.float64]
 

@@ -1,24 +1,31 @@
-"""The command line: antagony verdict | simulate | claims | diff | lint."""
+"""The command line: antagony verdict | simulate | claims | trial | diff | lint."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import AntagonyError, ReportError
+from .errors import AntagonyError
+from .printing import (
+    claim_row,
+    print_claims,
+    print_difference,
+    print_json,
+    print_verdict,
+    show_console,
+    show_progress,
+    show_run,
+    verdict_table,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
-    from rich.console import Console
 
     from .case import Case
-    from .verdict import Verdict
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,7 +52,7 @@ VariantOption = Annotated[
 def verdict(
     out: Annotated[Path, typer.Option(help="Where the report is written (one HTML file).")] = Path("verdict.html"),
     draws: Annotated[int, typer.Option(min=1, help="Prior draws over which claims are checked.")] = 2000,
-    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 200,
+    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 64,
     seed: SeedOption = 1,
     mechanism: Annotated[
         list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
@@ -62,16 +69,16 @@ def verdict(
     from .verdict import reach_verdict
 
     opened = open_case(case)
-    with _progress() as report_progress:
+    with show_progress() as report_progress:
         answer = reach_verdict(
             opened, mechanisms=mechanism, draws=draws, patients=patients, seed=seed, progress=report_progress
         )
     path = write_report(answer, out)
     if as_json:
-        _print_json(verdict_table(answer))
+        print_json(verdict_table(answer))
         return
-    print_verdict(answer, _console())
-    _console().print(f"report: {path}")
+    print_verdict(answer, show_console())
+    show_console().print(f"report: {path}")
 
 
 @app.command()
@@ -111,7 +118,7 @@ def simulate(
     run = run_simulation(
         opened, mechanism, regimen, output or ["score"], until, points, patients, draws, calibrated, variants, seed
     )
-    _show_run(run, out, plot=plot, as_json=as_json)
+    show_run(run, out, plot=plot, as_json=as_json)
 
 
 @app.command()
@@ -131,18 +138,81 @@ def claims(
     opened = open_case(case)
     variants = parse_variants(variant)
     results = []
-    with _progress() as tell:
+    with show_progress() as tell:
         chosen = mechanism or list(opened.wirings)
         for i, slug in enumerate(chosen):
             tell(f"claims of {slug}", i, len(chosen))
             asked = (*opened.claims, *opened.own_claims.get(slug, ()))
             results += check_claims(opened, slug, asked, draws=draws, seed=seed, variants=variants)
     if as_json:
-        _print_json([claim_row(r) for r in results])
+        print_json([claim_row(r) for r in results])
     else:
-        _print_claims(results, _console())
+        print_claims(results, show_console())
     if strict and not all(r.holds for r in results):
         raise typer.Exit(1)
+
+
+@app.command()
+def trial(
+    plan: Annotated[str, typer.Argument(help="A study or design of the case, such as williams_2018; or a TOML file.")],
+    mechanism: Annotated[
+        list[str] | None, typer.Option("--mechanism", help="Only these rivals, or a mixture a+b; may be repeated.")
+    ] = None,
+    replicates: Annotated[int, typer.Option(min=1, help="How many times the trial is run.")] = 1000,
+    patients: Annotated[int | None, typer.Option(help="Patients in all, shared out as the design does.")] = None,
+    washout: Annotated[str | None, typer.Option(help="From one period to the next, such as 30 d.")] = None,
+    nominal: Annotated[
+        bool, typer.Option("--nominal", help="Every trial under nominal values, not each under its own prior draw.")
+    ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out placebo, unblinding, heterogeneity, residual or carry_over; may be repeated."),
+    ] = None,
+    dropout: Annotated[str, typer.Option(help="none, at_random or not_at_random (by a severity nobody rated).")] = (
+        "not_at_random"
+    ),
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals; power is judged by it.")] = 0.95,
+    variant: VariantOption = None,
+    seed: SeedOption = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Write .csv (estimates), .nc (every rating) or .svg (figure) as well.")
+    ] = None,
+    case: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a trial many times under each mechanism: what it would find, its power, and where published results fall.
+
+    Patients are enrolled, treated, rated with error, lost and analysed as the design asks. Example:
+    antagony trial williams_2018 --mechanism camp_crosstalk --mechanism nmda_rest --patients 26
+    """
+    from .case import open_case
+    from .design import realism_without
+    from .trial import compare_study, simulate_trial
+    from .trial_report import print_trials, trial_table, write_trials
+
+    opened = open_case(case)
+    chosen = opened.plan(plan)
+    chosen = chosen.spaced(washout) if washout is not None else chosen
+    chosen = chosen.resized(patients) if patients is not None else chosen
+    realism = realism_without(without or (), dropout)
+    answers = []
+    slugs = mechanism or list(opened.wirings)
+    with show_progress() as tell:
+        for i, slug in enumerate(slugs):
+            run = simulate_trial(
+                opened, slug, chosen, replicates=replicates, seed=seed, realism=realism, uncertain=not nominal,
+                level=level, variants=parse_variants(variant),
+                progress=lambda text, done, total, i=i: tell(text, i * total + done, len(slugs) * total),
+            )  # fmt: skip
+            answers.append((run, compare_study(opened, run)))
+    if out is not None:
+        write_trials(answers, out)
+    if as_json:
+        print_json(trial_table(answers))
+        return
+    print_trials(answers, show_console())
+    if out is not None:
+        show_console().print(f"written: {out}", markup=False)
 
 
 @app.command()
@@ -167,36 +237,28 @@ def diff(
     if as_json:
         from dataclasses import asdict
 
-        _print_json(asdict(found))
+        print_json(asdict(found))
         return
-    console = _console()
-    for title, pairs in (("differs", found.changed),):
-        for a, b in pairs:
-            console.print(f"{title}: {a.left}", style="bold", markup=False)
-            console.print(f"  {found.first}: {a.right}", markup=False)
-            console.print(f"  {found.second}: {b.right}", markup=False)
-    for owner, only in ((found.first, found.only_first), (found.second, found.only_second)):
-        for e in only:
-            console.print(f"only in {owner}: {e.left} {e.right}", markup=False)
-    console.print(f"{found.same} further equations and numbers are the same in both, to the letter.")
+    print_difference(found, show_console())
 
 
 @app.command()
 def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
     """Check everything a case holds: models, units, numbers, sources, claims, studies. Exit code 1 on an error."""
     from .case import open_case
-    from .lint import lint_case
+    from .lint import describe_grades, lint_case
 
     opened = open_case(case)
     issues = lint_case(opened)
     if as_json:
-        _print_json([{"level": i.level, "where": i.where, "message": i.message} for i in issues])
+        print_json([{"level": i.level, "where": i.where, "message": i.message} for i in issues])
     else:
-        console = _console()
+        console = show_console()
         for issue in issues:
             console.print(f"{issue.level}: {issue.where}: {issue.message}", markup=False)
         errors = sum(issue.level == "error" for issue in issues)
         console.print(f"{opened.title}: {errors} errors, {len(issues) - errors} warnings")
+        console.print(describe_grades(opened), soft_wrap=True)
     if any(issue.level == "error" for issue in issues):
         raise typer.Exit(1)
 
@@ -211,7 +273,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except AntagonyError as error:
-        _console(stderr=True).print(f"error: {error}", markup=False, highlight=False)
+        show_console(stderr=True).print(f"error: {error}", markup=False, highlight=False)
         sys.exit(2)
     except Exception as error:
         if type(error).__module__.startswith(("typer", "click")) and hasattr(error, "show"):
@@ -259,7 +321,7 @@ def run_simulation(
 
     arms = {text: Arm(case.regimen(text), (), case.trial) for text in regimens}
     for note in dict.fromkeys(note for arm in arms.values() for note in case.notes(arm.regimen)):
-        _console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
+        show_console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
     drugs = {d for arm in arms.values() for d in arm.regimen.drugs}
     rows = case.parameters(slug, variants)
     sets = NOMINAL if draws == 1 else draw_parameters(rows.values(), draws, seed=seed)
@@ -269,298 +331,6 @@ def run_simulation(
     first = min([0.0, *(arm.regimen.first for arm in arms.values() if arm.regimen.doses)])
     times = np.sinh(np.linspace(np.arcsinh(first), np.arcsinh(parse_time(until)), points))
     return simulate(case.mechanism(slug, drugs, variants), arms, times, population=people, draws=sets, outputs=outputs)
-
-
-def claim_row(result: Any) -> dict[str, Any]:  # noqa: ANN401 - a ClaimResult; its import would load the numerics
-    """A claim's result as plain values."""
-    return {
-        "claim": result.claim.id,
-        "statement": result.claim.statement,
-        "mechanism": result.mechanism,
-        "holds": result.holds,
-        "measured": result.measured,
-        "margin": result.margin,
-        "share_of_draws": result.share,
-        "share_error": result.share_error,
-        "draws": result.draws,
-        "separating": [
-            {"parameter": s.parameter, "distance": s.distance, "higher_holds": s.higher_holds}
-            for s in result.separating
-        ],
-    }
-
-
-def verdict_table(answer: Verdict) -> dict[str, Any]:
-    """A verdict as plain values, curves left out."""
-    from dataclasses import asdict
-
-    return {
-        "title": answer.title,
-        "question": answer.question,
-        "disclaimer": answer.disclaimer,
-        "summary": answer.summary,
-        "fragile": answer.fragile,
-        "studies": answer.studies,
-        "settings": asdict(answer.settings),
-        "mechanisms": [
-            {
-                "slug": m.slug,
-                "calibrated": m.calibrated,
-                "scale": m.scale,
-                "outside_prior": m.outside_prior,
-                "calibrated_share": m.calibrated_share,
-                "inside_prior_share": m.inside_prior_share,
-                "explains": m.explains,
-                "findings": m.findings,
-                "assumed": m.assumed,
-                "numbers": m.numbers,
-                "failures": m.failures,
-                "claims": [claim_row(r) for r in (*m.claims, *m.own_claims)],
-                "replays": [
-                    {k: v for k, v in asdict(r).items() if k != "finding"} | {"finding": r.finding.id}
-                    for r in m.replays
-                ],
-            }
-            for m in answer.mechanisms
-        ],
-    }
-
-
-# --- printing --------------------------------------------------------------------------------------------------------
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr, soft_wrap=False)
-
-
-def _print_json(value: Any) -> None:  # noqa: ANN401
-    text = json.dumps(value, indent=1, default=str, allow_nan=True)
-    sys.stdout.write(text + "\n")
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """A bar on the error stream; yields tell(text, done, total)."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def tell(text: str, done: int, total: int) -> None:
-            bar.update(task, description=text, completed=done, total=total)
-
-        yield tell
-
-
-def print_verdict(answer: Verdict, console: Console) -> None:
-    """One screen: claims x mechanisms, replays, plain sentences."""
-    from rich.table import Table
-
-    console.rule(answer.title)
-    console.print(answer.question, markup=False)
-    table = Table(
-        title="What each mechanism claims: holds (+) or broken (-) at nominal values, and in % of prior draws"
-    )
-    table.add_column("claim", max_width=44)
-    for m in answer.mechanisms:
-        table.add_column(m.slug.replace("_", "\n"), justify="right")
-    by_id = {m.slug: {r.claim.id: r for r in m.claims} for m in answer.mechanisms}
-    for claim in dict.fromkeys(r.claim for m in answer.mechanisms for r in m.claims):
-        cells = [_cell(by_id[m.slug].get(claim.id)) for m in answer.mechanisms]
-        table.add_row(claim.id, *cells)
-    console.print(table)
-    console.print(_replay_table(answer))
-    console.print(_legend(answer), markup=False, style="dim")
-    for line in answer.summary:
-        console.print(f"* {line}", markup=False, highlight=False)
-    if answer.fragile:
-        console.print("Fragile:", style="bold")
-        for line in answer.fragile:
-            console.print(f"- {line}", markup=False, highlight=False)
-    s = answer.settings
-    console.print(
-        f"{s.draws} draws, {s.patients} patients, seed {s.seed}, rtol {s.relative_tolerance:g}, "
-        f"atol {s.absolute_tolerance:g}, case {s.case_hash}, {s.seconds:.0f} s. {answer.disclaimer}",
-        markup=False,
-        style="dim",
-    )
-
-
-def _legend(answer: Verdict) -> str:
-    unclear = sum(r.agrees is None for m in answer.mechanisms for r in m.replays)
-    return "~ cannot be said." if unclear else ""
-
-
-def _cell(result: Any) -> str:  # noqa: ANN401
-    if result is None:
-        return ""
-    return f"{'+' if result.holds else '-'} {100 * result.share:.0f}%"
-
-
-def _replay_table(answer: Verdict) -> Any:  # noqa: ANN401
-    from rich.table import Table
-
-    table = Table(
-        title="Findings replayed: predicted median, + within the 95 % interval; * used to calibrate, not counted"
-    )
-    table.add_column("finding", no_wrap=True)
-    table.add_column("observed", justify="right")
-    for m in answer.mechanisms:
-        table.add_column(m.slug.replace("_", "\n"), justify="right")
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for m in answer.mechanisms:
-        for r in m.replays:
-            rows.setdefault((r.study, r.finding.id), {})[m.slug] = r
-    for (study, finding), replays in rows.items():
-        any_one = next(iter(replays.values()))
-        observed = _observed(any_one)
-        cells = [_replay_cell(replays.get(m.slug)) for m in answer.mechanisms]
-        table.add_row(f"{study} {finding}{' *' if any_one.calibrates else ''}", observed, *cells)
-    explained = [f"{m.explains} of {m.findings}" for m in answer.mechanisms]
-    table.add_row("explains", "", *explained, style="bold")
-    return table
-
-
-def _observed(replay: Any) -> str:  # noqa: ANN401
-    """Published value, or in words where only a direction is known."""
-    if replay.finding.kind == "direction":
-        return {1: "falls less", -1: "falls more"}[replay.finding.sign]
-    if replay.finding.kind == "none_different":
-        return "same"
-    return "" if replay.observed is None else f"{replay.observed:.3g}"
-
-
-def _replay_cell(replay: Any) -> str:  # noqa: ANN401
-    if replay is None or replay.predicted != replay.predicted:
-        return "?"
-    mark = {True: "+", False: "-", None: "~"}[replay.agrees]
-    value = 0.0 if abs(replay.predicted) < 0.005 else replay.predicted
-    return f"{mark} {value:.2g}"
-
-
-def _print_claims(results: list[Any], console: Console) -> None:
-    from rich.table import Table
-
-    table = Table(title="Claims at nominal values, and their share of the prior draws")
-    for name in ("mechanism", "claim", "", "measured", "margin", "share of draws", "parted most by"):
-        table.add_column(name)
-    for r in results:
-        parted = ", ".join(f"{s.parameter} {'high' if s.higher_holds else 'low'}" for s in r.separating)
-        share = f"{100 * r.share:.1f} +- {100 * r.share_error:.1f} %"
-        table.add_row(
-            r.mechanism,
-            r.claim.id,
-            "holds" if r.holds else "broken",
-            f"{r.measured:.3g}",
-            f"{r.margin:+.3g}",
-            share,
-            parted,
-        )
-    console.print(table)
-
-
-def _show_run(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) -> None:
-    """A dataset as file, JSON, terminal plot or table of means."""
-    for failure in run.attrs["failures"]:
-        _console(stderr=True).print(f"failed: {failure}", markup=False)
-    if out is not None:
-        write_run(run, out)
-        _console().print(f"written: {out}", markup=False)
-    elif as_json:
-        _print_json(run.to_dict())
-    elif plot:
-        _plot_run(run)
-    else:
-        _print_run(run)
-
-
-def write_run(run: xr.Dataset, out: Path) -> None:
-    """Write a dataset whole or not at all: .csv, .nc or .svg. Raises ReportError."""
-    import os
-    import tempfile
-
-    writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_svg}
-    if out.suffix not in writers:
-        raise ReportError(f'{out}: unknown ending "{out.suffix}"; use .csv, .nc or .svg')
-    try:
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=".part-", suffix=out.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error}") from None
-    try:
-        writers[out.suffix](run, Path(name))
-        os.replace(name, out)
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _write_csv(run: xr.Dataset, path: Path) -> None:
-    run.to_dataframe().reset_index().to_csv(path, index=False)
-
-
-def _write_netcdf(run: xr.Dataset, path: Path) -> None:
-    run.to_netcdf(path, engine="h5netcdf")
-
-
-def _write_svg(run: xr.Dataset, path: Path) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "antagony"}):
-        figure = Figure(figsize=(7, 2.4 * len(run.data_vars)), layout="constrained")
-        axes = figure.subplots(len(run.data_vars), 1, squeeze=False, sharex=True)[:, 0]
-        for axis, (name, values) in zip(axes, run.data_vars.items(), strict=True):
-            for arm in run.arm.to_numpy():
-                axis.plot(run.time, values.sel(arm=arm).mean(("draw", "subject")), label=str(arm))
-            unit = values.attrs["units"]
-            axis.set_ylabel(f"{name}{'' if unit in ('', 'dimensionless') else f' [{unit}]'}", fontsize=8)
-        axes[-1].set_xlabel("time [h]")
-        axes[0].legend(fontsize=7)
-        figure.savefig(path, format="svg", metadata={"Date": None})
-
-
-def _plot_run(run: xr.Dataset) -> None:
-    import plotext as terminal
-
-    plotext: Any = terminal  # its functions are made at import, where no type checker sees them
-
-    for values in run.data_vars.values():
-        plotext.clear_figure()
-        for arm in run.arm.to_numpy():
-            curve = values.sel(arm=arm).mean(("draw", "subject"))
-            plotext.plot(run.time.to_numpy().tolist(), curve.to_numpy().tolist(), label=str(arm)[:60])
-        plotext.title(f"{values.attrs['long_name']}")
-        plotext.xlabel("h")
-        plotext.plot_size(100, 24)
-        plotext.show()
-
-
-def _print_run(run: xr.Dataset) -> None:
-    from rich.table import Table
-
-    for name, values in run.data_vars.items():
-        unit = values.attrs["units"]
-        table = Table(
-            title=f"{values.attrs['long_name']} ({name}){'' if unit in ('', 'dimensionless') else f' [{unit}]'}"
-        )
-        table.add_column("h", justify="right")
-        for arm in run.arm.to_numpy():
-            table.add_column(str(arm), justify="right")
-        means = values.mean(("draw", "subject"))
-        for i, t in enumerate(run.time.to_numpy()):
-            table.add_row(f"{t:.3g}", *(f"{float(v):.4g}" for v in means[:, i]))
-        _console().print(table)
-    a = run.attrs
-    _console().print(
-        f"{a['mechanism']} ({a['variants']}), {a['assumed_numbers']} assumed numbers, "
-        f"rtol {a['rtol']:g}, case {a['case_hash']}",
-        style="dim",
-    )
 
 
 if __name__ == "__main__":
