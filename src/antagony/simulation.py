@@ -5,7 +5,9 @@ The kernel takes all draws and subjects of an arm as one batch. Steady-state dos
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +99,13 @@ def simulate(
     for i, (name, arm) in enumerate(placed.items()):
         values[i] = run.arm(kernel, name, arm, moments, chosen, failures).reshape(shape)
     return _dataset(mechanism, kernel, tuple(placed), moments, chosen, values, run, failures)
+
+
+def build_kernels(models: Iterable[Mechanism]) -> tuple[Kernel, ...]:
+    """Compile models, or take them from the cache, compilers side by side; each model once."""
+    once = {(m.sbml, m.inputs): m for m in models}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return tuple(pool.map(lambda m: build_kernel(m.sbml, inputs=m.inputs), once.values()))
 
 
 @dataclass(frozen=True, slots=True)
