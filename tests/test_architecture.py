@@ -30,6 +30,7 @@ LAYERS = (
     ("calibration",),
     ("replay", "claims", "lint", "trial"),
     ("verdict",),
+    ("matrix",),
     ("exchange", "exchange.nonmem", "figures"),
     ("report",),
     ("printing",),

@@ -10,18 +10,22 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import ReportError
 from .figures import agreement, plot_finding, plot_overview, plot_scenes, scene_title, svg_text
+from .matrix import source_key
 from .units import format_number, format_time
 from .verdict import SCENES
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
     from .claims import ClaimResult
+    from .matrix import Matrix
     from .replay import Replay
     from .study import Claim, Condition, Probe
     from .verdict import MechanismVerdict, Verdict
@@ -32,18 +36,24 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def write_report(verdict: Verdict, path: Path) -> Path:
     """Write the report as one HTML file and return its path. Raises ReportError and leaves nothing half-written."""
-    return _write_whole(Path(path), _page(verdict))
+    return write_whole(Path(path), _page(verdict))
 
 
 def save_picture(verdict: Verdict, path: Path) -> Path:
     """Write the overview of all mechanisms as an SVG file, its letters drawn as shapes. Raises ReportError."""
     figure = plot_overview(verdict, _main_scenes(verdict))
     text = svg_text(figure, "overview", _overview_label(verdict), outlines=True)
-    return _write_whole(Path(path), f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
+    return write_whole(Path(path), f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
 
 
-def _write_whole(path: Path, text: str) -> Path:
-    """Write under another name beside the target, then rename."""
+def write_matrix_page(matrix: Matrix, path: Path) -> Path:
+    """Write claims x mechanisms as one HTML file and return its path. Raises ReportError."""
+    template = _environment().get_template("claims.html.j2")
+    return write_whole(Path(path), template.render(matrix=matrix, settings=matrix.settings))
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write under another name beside the target, then rename. Raises ReportError and leaves nothing half-written."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(beside, "x", encoding="utf-8", newline="\n") as file:
@@ -94,7 +104,8 @@ class FindingRow:
         return next((r for r in self.replays if r.mechanism == slug), None)
 
 
-def _page(verdict: Verdict) -> str:
+def _environment() -> Environment:
+    """Templates with everything escaped, and the words and numbers that they use."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -116,17 +127,27 @@ def _page(verdict: Verdict) -> str:
         "observed": _observed,
         "answer": _answer,
         "separating": _separating,
+        "source": source_key,
+        "groups": lambda rows: [(owner, list(some)) for owner, some in groupby(rows, key=lambda row: row.owner)],
     }
+    return environment
+
+
+def _page(verdict: Verdict) -> str:
     claims = _claim_rows(verdict)
-    return environment.get_template("verdict.html.j2").render(
-        verdict=verdict,
-        mechanisms=verdict.mechanisms,
-        settings=verdict.settings,
-        claims=claims,
-        broken=[r for row in claims for r in row.results if r is not None and not r.holds and r.separating],
-        overview=_overview(verdict),
-        scenes={answer.slug: _scene_drawings(verdict, answer) for answer in verdict.mechanisms},
-        findings=_finding_rows(verdict),
+    return (
+        _environment()
+        .get_template("verdict.html.j2")
+        .render(
+            verdict=verdict,
+            mechanisms=verdict.mechanisms,
+            settings=verdict.settings,
+            claims=claims,
+            broken=[r for row in claims for r in row.results if r is not None and not r.holds and r.separating],
+            overview=_overview(verdict),
+            scenes={answer.slug: _scene_drawings(verdict, answer) for answer in verdict.mechanisms},
+            findings=_finding_rows(verdict),
+        )
     )
 
 

@@ -6,7 +6,7 @@ The kernel takes all draws and subjects of an arm as one batch. Steady-state dos
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -101,11 +101,21 @@ def simulate(
     return _dataset(mechanism, kernel, tuple(placed), moments, chosen, values, run, failures)
 
 
-def build_kernels(models: Iterable[Mechanism]) -> tuple[Kernel, ...]:
-    """Compile models, or take them from the cache, compilers side by side; each model once."""
+def build_kernels(
+    models: Iterable[Mechanism], progress: Callable[[int, int], None] | None = None
+) -> tuple[Kernel, ...]:
+    """Compile models, or take them from the cache, compilers side by side; each model once.
+
+    `progress(done, total)` is told after each.
+    """
     once = {(m.sbml, m.inputs): m for m in models}
+    built = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return tuple(pool.map(lambda m: build_kernel(m.sbml, inputs=m.inputs), once.values()))
+        for kernel in pool.map(lambda m: build_kernel(m.sbml, inputs=m.inputs), once.values()):
+            built.append(kernel)
+            if progress is not None:
+                progress(len(built), len(once))
+    return tuple(built)
 
 
 @dataclass(frozen=True, slots=True)
