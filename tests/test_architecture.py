@@ -31,6 +31,7 @@ LAYERS = (
     ("calibration",),
     ("replay", "claims", "lint", "trial"),
     ("verdict",),
+    ("matrix",),
     ("exchange", "exchange.nonmem", "figures"),
     ("report", "trial_report"),
     ("printing",),

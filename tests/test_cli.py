@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import xarray as xr
+
+from antagony import printing
+from antagony.case import Case
+from antagony.errors import ReportError
+from antagony.matrix import fill_matrix
+from antagony.printing import matrix_cell, write_matrix
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
 
@@ -138,3 +148,120 @@ def test_trial_says_what_cannot_be_run(arguments: tuple[str, ...], said: str) ->
     done = run("trial", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+# --- claims as one matrix --------------------------------------------------------------------------------------------
+
+
+def test_claims_print_one_matrix_with_own_claims_below_their_mechanism() -> None:
+    done = run("claims", "none", "nmda_rest", "--draws", "8")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    (common,) = (line.split() for line in lines if line.strip().startswith("s5_gain_lost"))
+    assert common == ["s5_gain_lost", "-", "0", "-", "0", "williams_2018"]
+    own = next(i for i, line in enumerate(lines) if line.strip() == "own of nmda_rest")
+    assert next(line.split() for line in lines[own:] if "bdnf_rises" in line)[-1] == "autry_2011"
+    assert "Monte-Carlo error of a percentage" in done.stdout
+    assert "8 draws" in done.stdout
+
+
+def test_the_long_list_stays() -> None:
+    done = run("claims", "none", "--draws", "8", "--long")
+    assert "parted most by" in done.stdout
+    assert "s5_gain_lost" in done.stdout
+
+
+def test_narrow_terminals_get_letters_and_still_the_source() -> None:
+    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "70"}
+    command = [sys.executable, "-m", "antagony.cli", "claims", "none", "camp_crosstalk", "nmda_rest", "--draws", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert "A  none:" in done.stdout
+    assert "B  camp_crosstalk:" in done.stdout
+    assert "hopkins" in done.stdout
+
+
+def test_claims_are_written_in_three_forms_with_the_same_answers(tmp_path: Path) -> None:
+    table = {}
+    for ending in ("json", "csv", "html"):
+        target = tmp_path / f"claims.{ending}"
+        done = run("claims", "none", "nmda_rest", "--draws", "8", "--seed", "3", "--out", str(target))
+        assert done.returncode == 0, done.stderr
+        table[ending] = target.read_text(encoding="utf-8")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["claims.csv", "claims.html", "claims.json"]
+    stored = json.loads(table["json"])
+    assert (stored["settings"]["seed"], stored["settings"]["draws"]) == (3, 8)
+    lines = {(r["claim"], r["mechanism"]): r for r in csv.DictReader(table["csv"].splitlines())}
+    assert len(lines) == len(stored["claims"]) > 60
+    for row in stored["claims"]:
+        line = lines[row["claim"], row["mechanism"]]
+        assert (line["holds"], line["asked_of"]) == (str(row["holds"]), row["asked_of"])
+        assert float(line["share_of_draws"]) == row["share_of_draws"]
+
+
+def test_the_page_is_whole_and_asks_no_host(tmp_path: Path) -> None:
+    """One cell for each answer with its word, not its colour alone; every source that a row names is spelled out."""
+    target = tmp_path / "claims.html"
+    assert run("claims", "none", "--draws", "8", "--out", str(target)).returncode == 0
+    page = target.read_text(encoding="utf-8")
+    rows = [r.partition("</tr>")[0] for r in page.split("<tr>") if r.strip().startswith('<th scope="row">')]
+    answers = [r for r in rows if 'class="holds"' in r or 'class="broken"' in r]
+    assert len(answers) == 34
+    assert all(("✓" in r) == ("</span> holds<" in r) == ('class="holds"' in r) for r in answers)
+    keys = set(re.findall(r'href="#source-([^"]+)"', page))
+    assert {"hopkins_2019", "williams_2018"} <= keys
+    assert keys == set(re.findall(r'id="source-([^"]+)"', page))
+    assert not re.search(r'(src|href)="(?!#|https://doi|https?://)', page)
+    assert "<script" not in page
+    assert "@import" not in page
+
+
+@pytest.mark.parametrize("ending", ["docx", "nc"])
+def test_an_unknown_ending_is_refused_before_the_work(tmp_path: Path, ending: str) -> None:
+    done = run("claims", "none", "--draws", "100000", "--out", f"claims.{ending}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "use .html, .csv or .json" in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mechanism_without_a_scale_is_marked(case: Case) -> None:
+    """`n/c` where the claim needs the scale; its other claims are answered."""
+    study = case.studies["murrough_2013"]
+    wild = replace(study, findings=tuple(replace(f, value=-40.0) if f.calibrates else f for f in study.findings))
+    asked = tuple(c for c in case.claims if c.id in ("s2_score", "s2_block"))
+    other = replace(case, studies={**case.studies, "murrough_2013": wild}, claims=asked, own_claims={})
+    matrix = fill_matrix(other, ["camp_crosstalk"], draws=4)
+    cells = {row.claim.id: matrix_cell(row.results[0]) for row in matrix.rows}
+    assert cells["s2_score"] == "n/c 0"
+    assert cells["s2_block"].startswith("+ ")
+    assert not matrix.columns[0].calibrated
+    with pytest.raises(ReportError, match="cannot be written"):
+        write_matrix(matrix, Path("/nowhere/claims.html"))
+
+
+# --- bars ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_time_left_is_shown_once_work_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five steps at two seconds each are done and five are left: ten seconds. A short piece of work keeps quiet."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    now = [0.0]
+    seen = StringIO()
+    screen = Console(file=seen, force_terminal=True, color_system=None, width=100, get_time=lambda: now[0])
+    monkeypatch.setattr(printing, "show_console", lambda **_: screen)
+    monkeypatch.setattr(Progress, "start", lambda self: None)
+    bars: list[Progress] = []
+    enter = Progress.__enter__
+    monkeypatch.setattr(Progress, "__enter__", lambda self: bars.append(self) or enter(self))
+    with printing.show_progress() as tell:
+        for done in range(4):
+            tell("compiling", done, 4)
+            now[0] += 0.3
+        screen.print(bars[0].get_renderable())
+        assert "left" not in seen.getvalue()
+        for done in range(6):
+            tell("claims", done, 10)
+            now[0] += 2.0
+        screen.print(bars[0].get_renderable())
+    assert "left 0:00:10" in seen.getvalue()

@@ -126,8 +126,8 @@ def test_each_switch_does_what_it_says(case: Case) -> None:
     made = parallel(20)
     ideal = simulate_trial(case, "camp_crosstalk", made, replicates=2, uncertain=False, realism=IDEAL)
     assert np.ptp(ideal.ratings.rating.sel(visit=1).to_numpy()[:, :20]) < 1e-6  # one patient, many times
-    placebo = ideal.ratings.rating.to_numpy()[0, 20:]
-    np.testing.assert_allclose(placebo[:, 1], placebo[:, 0], rtol=1e-6)
+    untreated = ideal.ratings.rating.to_numpy()[0, 20:]
+    np.testing.assert_allclose(untreated[:, 1], untreated[:, 0], rtol=1e-6)
     base: Any = {"replicates": 200, "uncertain": False}
     on = simulate_trial(case, "camp_crosstalk", made, **base)
 

@@ -6,7 +6,7 @@ Whoever cannot reach the finding is reported as such and never forced.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .case import Case
 from .design import trial_values
 from .errors import CaseError
-from .population import TYPICAL, Draws, Population
+from .population import TYPICAL, Draws, Population, draw_parameters
 from .simulation import Arm, Snapshot, acts_on_rates, snapshot
 from .study import Study
 
@@ -40,10 +40,46 @@ class Calibrated:
     @property
     def kept(self) -> Calibrated:
         """Only the draws that reached the finding."""
-        some = self.reached
+        return self.take(self.reached)
+
+    def take(self, some: NDArray) -> Calibrated:
+        """The draws at the given positions (or where a mask is true), in order."""
         return Calibrated(
-            self.draws.take(some), self.parameter, self.target, some[some], self.outside[some], self.best[some]
+            self.draws.take(some),
+            self.parameter,
+            self.target,
+            self.reached[some],
+            self.outside[some],
+            self.best[some],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedPrior:
+    """Nominal values and prior draws, calibrated together: the first draw of `joined` is the nominal one."""
+
+    joined: Calibrated
+
+    @property
+    def nominal(self) -> Calibrated:
+        """The nominal values alone."""
+        only = self.joined.take(np.arange(1))
+        return replace(only, draws=replace(only.draws, seed=None))
+
+    @property
+    def sampled(self) -> Calibrated:
+        """The prior draws alone."""
+        return self.joined.take(np.arange(1, self.joined.draws.size))
+
+
+def calibrate_prior(
+    case: Case, slug: str, draws: int, *, seed: int, variants: Mapping[str, str] | None = None
+) -> CalibratedPrior:
+    """Calibrate nominal values and `draws` prior draws of a mechanism for the typical patient, in one go."""
+    rows = case.parameters(slug, variants)
+    sampled = draw_parameters(rows.values(), draws, seed=seed)
+    joined = {name: np.concatenate([[rows[name].nominal], values]) for name, values in sampled.values.items()}
+    return CalibratedPrior(calibrate(case, slug, Draws(draws + 1, seed, joined), variants=variants))
 
 
 def calibrate(

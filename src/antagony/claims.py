@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .calibration import Calibrated, calibrate
+from .calibration import Calibrated, CalibratedPrior, calibrate_prior
 from .case import Case
 from .claim import Claim
 from .condition import Condition
-from .errors import ClaimError
+from .errors import ClaimError, near_miss
 from .mechanism import Mechanism
-from .population import NOMINAL, Draws
 from .simulation import Arm, simulate
 
 Array = NDArray[np.float64]
+Progress = Callable[[int, int], None]
 
+CHRONIC_DOSES = 7  # a regimen of more doses is chronic: each draw costs as much as dozens of short runs
+CHRONIC_DRAWS = 200  # so it is judged over fewer draws, and the result says so
 WINDOW_POINTS = 97  # moments at which a claim over a window is read, denser near time 0
 
 
@@ -37,9 +39,10 @@ class ClaimResult:
     """One claim for one mechanism.
 
     `measured` at nominal values and `margin`, its distance from the claim's threshold in the same measure (positive:
-    holds). `share` of the draws in which it holds, with its Monte-Carlo error `share_error`; draws that cannot be
+    holds). `share` of the `draws` in which it holds, with its Monte-Carlo error `share_error`; draws that cannot be
     calibrated count as broken where the claim needs the outcome scale. `separating` names what most parts the holding
-    from the broken draws.
+    from the broken draws. `uncalibrated`: the claim needs the outcome scale, and at nominal values no scale reaches the
+    calibrating finding.
     """
 
     claim: Claim
@@ -51,6 +54,7 @@ class ClaimResult:
     share_error: float
     draws: int
     separating: tuple[Separation, ...]
+    uncalibrated: bool = False
 
 
 def check_claims(
@@ -61,32 +65,33 @@ def check_claims(
     draws: int = 2000,
     seed: int = 1,
     variants: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[ClaimResult, ...]:
     """Evaluate claims of the typical patient at nominal values and over prior draws, outcome scale calibrated in both.
 
+    A claim with a regimen of more than CHRONIC_DOSES doses is judged over the first CHRONIC_DRAWS draws alone; each
+    result says over how many. `progress(done, total)` is told before each condition that is simulated.
     Raises ClaimError for a claim on an output that the mechanism lacks.
     """
-    from .population import draw_parameters
+    prior = calibrate_prior(case, slug, draws, seed=seed, variants=variants)
+    return judge_claims(case, slug, claims, prior, variants=variants, progress=progress)
 
+
+def judge_claims(
+    case: Case,
+    slug: str,
+    claims: Iterable[Claim],
+    prior: CalibratedPrior,
+    *,
+    variants: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> tuple[ClaimResult, ...]:
+    """As `check_claims`, over draws that are calibrated already."""
     wanted = [c for c in claims if not c.only_for or slug in c.only_for]
-    rows = case.parameters(slug, variants)
-    nominal = calibrate(case, slug, NOMINAL, variants=variants)
-    sampled = calibrate(case, slug, draw_parameters(rows.values(), draws, seed=seed), variants=variants)
-    at_nominal = _measure_all(case, slug, wanted, nominal.draws, variants)
-    over_draws = _measure_all(case, slug, wanted, sampled.draws, variants)
-    scaled = scaled_outputs(case.mechanism_for(slug, (), variants), nominal.parameter)
-    return tuple(
-        _result(
-            claim,
-            slug,
-            float(at_nominal[claim.id][0]),
-            over_draws[claim.id],
-            sampled,
-            needs_scale=claim.output in scaled,
-            calibrated=bool(nominal.reached[0]),
-        )
-        for claim in wanted
-    )
+    measured = _measure_all(case, slug, wanted, prior, variants, progress)
+    scaled = scaled_outputs(case.mechanism_for(slug, (), variants), prior.sampled.parameter)
+    separator = _Separator(prior.sampled)
+    return tuple(_result(claim, slug, measured[claim.id], prior, separator, claim.output in scaled) for claim in wanted)
 
 
 def scaled_outputs(mechanism: Mechanism, parameter: str) -> frozenset[str]:
@@ -101,27 +106,34 @@ def scaled_outputs(mechanism: Mechanism, parameter: str) -> frozenset[str]:
 
 
 def _result(
-    claim: Claim,
-    slug: str,
-    measured: float,
-    values: Array,
-    sampled: Calibrated,
-    *,
-    needs_scale: bool,
-    calibrated: bool,
+    claim: Claim, slug: str, values: Array, prior: CalibratedPrior, separator: _Separator, needs_scale: bool
 ) -> ClaimResult:
-    margins = np.array([claim_margin(claim, v) for v in values])
-    holding = (margins >= 0) & (sampled.reached | (not needs_scale))
-    share = float(holding.mean())
-    error = float(np.sqrt(share * (1 - share) / holding.size))
-    margin = claim_margin(claim, measured)
-    holds = bool(margin >= 0) and (calibrated or not needs_scale)
-    separating = _separate(sampled, holding)
-    return ClaimResult(claim, slug, measured, margin, holds, share, error, holding.size, separating)
+    """The answer from the claim's measure: at nominal values (its first entry), and in each draw (the others)."""
+    margins = claim_margin(claim, values)
+    reached = prior.joined.reached[: len(values)] | (not needs_scale)
+    holding = (margins >= 0) & reached
+    share = float(holding[1:].mean())
+    error = float(np.sqrt(share * (1 - share) / (holding.size - 1)))
+    return ClaimResult(
+        claim=claim,
+        mechanism=slug,
+        measured=float(values[0]),
+        margin=float(margins[0]),
+        holds=bool(holding[0]),
+        share=share,
+        share_error=error,
+        draws=holding.size - 1,
+        separating=separator.separate(holding[1:]),
+        uncalibrated=not reached[0],
+    )
 
 
-def claim_margin(claim: Claim, measured: float) -> float:
-    """Distance of a measured value from the claim's threshold; positive where the claim holds, NaN where unknown.
+@overload
+def claim_margin(claim: Claim, measured: float) -> float: ...
+@overload
+def claim_margin(claim: Claim, measured: Array) -> Array: ...
+def claim_margin(claim: Claim, measured: Any) -> Any:
+    """Distance of measured values from the claim's threshold; positive where the claim holds, NaN where unknown.
 
     rises: m - margin;  falls: -m - margin;  stays: margin - |m|   (a ratio is taken relative to 1)
     at_least: m - value;  at_most: value - m
@@ -147,62 +159,141 @@ def _threshold(claim: Claim) -> float:
     return claim.value
 
 
-def _separate(sampled: Calibrated, holding: NDArray[np.bool_], most: int = 3) -> tuple[Separation, ...]:
-    """Parameters by the distance between their distributions in holding and in broken draws, largest first."""
-    if min(holding.sum(), (~holding).sum()) < 20:
-        return ()
-    from scipy.stats import ks_2samp
+class _Separator:
+    """Parameters by the distance between their distributions in holding and in broken draws, sorted once for all."""
 
-    found = []
-    for name, values in sampled.draws.values.items():
-        if name == sampled.parameter:
-            continue
-        test: Any = ks_2samp(values[holding], values[~holding], method="asymp")
-        if test.pvalue < 1e-3:
-            higher = float(np.median(values[holding])) > float(np.median(values[~holding]))
-            found.append(Separation(name, float(test.statistic), higher))
-    return tuple(sorted(found, key=lambda s: -s.distance)[:most])
+    def __init__(self, sampled: Calibrated) -> None:
+        self.names = [name for name in sampled.draws.values if name != sampled.parameter]
+        self.values = np.array([sampled.draws.values[name] for name in self.names]).reshape(len(self.names), -1)
+        self.sorted: dict[int, tuple[NDArray[np.intp], NDArray[np.bool_]]] = {}
+
+    def order(self, draws: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Ascending order of the first draws (parameter, draw), and whether the next value is larger."""
+        if draws not in self.sorted:
+            values = self.values[:, :draws]
+            order = np.argsort(values, axis=1, kind="stable")
+            ascending = np.take_along_axis(values, order, axis=1)
+            self.sorted[draws] = order, np.diff(ascending, axis=1, append=np.inf) > 0
+        return self.sorted[draws]
+
+    def separate(self, holding: NDArray[np.bool_], most: int = 3) -> tuple[Separation, ...]:
+        """The parameters that part holding from broken draws most, by the Kolmogorov-Smirnov distance.
+
+        distance = sup_x |F_holding(x) - F_broken(x)|,  listed where its asymptotic p-value is below 0.001
+        """
+        true, false = int(holding.sum()), int((~holding).sum())
+        if min(true, false) < 20 or not self.names:
+            return ()
+        from scipy.stats import kstwo
+
+        order, last = self.order(holding.size)
+        held = np.cumsum(holding[order], axis=1)
+        gap = np.abs(held / true - (np.arange(1, holding.size + 1) - held) / false)
+        distances = np.where(last, gap, 0.0).max(axis=1)
+        found = []
+        for i in np.argsort(-distances, kind="stable")[:most]:
+            if kstwo.sf(distances[i], round(true * false / (true + false))) < 1e-3:
+                values = self.values[i, : holding.size]
+                higher = float(np.median(values[holding])) > float(np.median(values[~holding]))
+                found.append(Separation(self.names[i], float(distances[i]), higher))
+        return tuple(found)
 
 
 # --- measuring -------------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class _Asked:
+    """What the claims want to know of one condition: outputs, moments [h], and for how many draws."""
+
+    condition: Condition
+    mechanism: Mechanism
+    draws: int
+    outputs: set[str]
+    moments: set[float]
+
+
+def is_chronic(case: Case, claim: Claim) -> bool:
+    """Whether a condition of the claim takes more than CHRONIC_DOSES doses, so that each draw costs a hundredfold."""
+    return any(_doses(case, condition) > CHRONIC_DOSES for condition in claim.conditions)
+
+
+def _doses(case: Case, condition: Condition) -> int:
+    return sum(len(dose.times) for dose in case.regimen(condition.regimen).doses)
+
+
 def _measure_all(
-    case: Case, slug: str, claims: Sequence[Claim], draws: Draws, variants: Mapping[str, str] | None
+    case: Case,
+    slug: str,
+    claims: Sequence[Claim],
+    prior: CalibratedPrior,
+    variants: Mapping[str, str] | None,
+    progress: Progress | None,
 ) -> dict[str, Array]:
-    """Each claim's measure for each draw (draw); conditions that claims share are simulated once."""
-    arms: dict[Condition, Arm] = {}
-    moments: dict[Condition, set[float]] = {}
+    """Each claim's measure at nominal values and for each draw; conditions that claims share are simulated once."""
+    draws = prior.joined.draws
+    most = {c.id: min(draws.size, 1 + CHRONIC_DRAWS) if is_chronic(case, c) else draws.size for c in claims}
+    asked: dict[Condition, _Asked] = {}
     for claim in claims:
         for condition in claim.conditions:
-            arms.setdefault(condition, condition_arm(case, condition))
-            moments.setdefault(condition, set()).update(map(float, claim_times(claim)))
+            if condition not in asked:
+                mechanism = claim_mechanism(case, slug, condition, variants)
+                asked[condition] = _Asked(condition, mechanism, 0, set(), set())
+            one = asked[condition]
+            _check_output(claim, one.mechanism)
+            one.draws = max(one.draws, most[claim.id])
+            one.outputs.add(claim.output)
+            one.moments.update(map(float, claim_times(claim)))
     curves: dict[tuple[Condition, str], tuple[Array, Array]] = {}
-    outputs: dict[Condition, set[str]] = {}
-    for claim in claims:
-        for condition in claim.conditions:
-            outputs.setdefault(condition, set()).add(claim.output)
-    for condition, arm in arms.items():
-        mechanism = case.mechanism_for(slug, arm.regimen.drugs, variants)
-        _check_outputs(claims, condition, mechanism)
-        times = np.array(sorted({min(0.0, *moments[condition]), *moments[condition]}))  # a run begins at 0 or before
-        names = sorted(outputs[condition])
-        run = simulate(mechanism, {"arm": arm}, times, draws=draws, outputs=names)
-        for name in names:
-            curves[condition, name] = (times, run[name].to_numpy()[0, :, 0, :])
-    return {claim.id: _measure(claim, curves) for claim in claims}
+    for i, one in enumerate(asked.values()):
+        if progress is not None:
+            progress(i, len(asked))
+        times = np.array(sorted({min(0.0, *one.moments), *one.moments}))  # a run begins at 0 or before
+        arm = condition_arm(case, one.condition)
+        some = draws.take(np.arange(one.draws))
+        run = simulate(one.mechanism, {"arm": arm}, times, draws=some, outputs=sorted(one.outputs))
+        for name in one.outputs:
+            curves[one.condition, name] = (times, run[name].to_numpy()[0, :, 0, :])
+    return {claim.id: _measure(claim, curves, most[claim.id]) for claim in claims}
 
 
-def _check_outputs(claims: Sequence[Claim], condition: Condition, mechanism: Mechanism) -> None:
-    from .errors import near_miss
+def claim_mechanism(
+    case: Case, slug: str, condition: Condition, variants: Mapping[str, str] | None = None
+) -> Mechanism:
+    """The model that answers for a condition: that of its family of drugs.
 
-    for claim in claims:
-        known = {*mechanism.outputs, *mechanism.state_units}
-        if condition in claim.conditions and claim.output not in known:
-            raise ClaimError(
-                f'claim "{claim.id}", key output: {mechanism.slug} has no output "{claim.output}"'
-                f"{near_miss(claim.output, known)}"
-            )
+    One that has timed probes takes all parameters that any claim of this mechanism probes for a time as inputs, so that
+    a family compiles twice at most, not once for each probe.
+    """
+    mechanism = case.mechanism_for(slug, case.regimen(condition.regimen).drugs, variants)
+    if not _timed(case, condition):
+        return mechanism
+    asked = (*case.claims, *case.own_claims.get(slug, ()))
+    timed = _timed(case, condition).union(*(_timed(case, k) for c in asked for k in c.conditions))
+    known = {*timed & mechanism.parameters.keys(), *_timed(case, condition)} - {*mechanism.inputs}
+    return replace(mechanism, inputs=(*mechanism.inputs, *sorted(known)))
+
+
+def _timed(case: Case, condition: Condition) -> frozenset[str]:
+    return frozenset(p.parameter for p in case.spell_out(condition.probes) if p.is_timed)
+
+
+def claim_models(
+    case: Case, slug: str, claims: Iterable[Claim], variants: Mapping[str, str] | None = None
+) -> tuple[Mechanism, ...]:
+    """The models that the claims ask for, each once, to be compiled side by side."""
+    conditions = dict.fromkeys(k for c in claims if not c.only_for or slug in c.only_for for k in c.conditions)
+    models = [claim_mechanism(case, slug, k, variants) for k in conditions]
+    return tuple({(m.sbml, m.inputs): m for m in models}.values())
+
+
+def _check_output(claim: Claim, mechanism: Mechanism) -> None:
+    known = {*mechanism.outputs, *mechanism.state_units}
+    if claim.output not in known:
+        raise ClaimError(
+            f'claim "{claim.id}", key output: {mechanism.slug} has no output "{claim.output}"'
+            f"{near_miss(claim.output, known)}"
+        )
 
 
 def condition_arm(case: Case, condition: Condition) -> Arm:
@@ -211,19 +302,24 @@ def condition_arm(case: Case, condition: Condition) -> Arm:
 
 
 def claim_times(claim: Claim) -> Array:
-    """Moments [h] at which a claim reads its output; a window is read on a grid that is denser near time 0."""
+    """Moments [h] at which a claim reads its output; a window is read on a grid that is denser near time 0.
+
+    Where the last value alone counts, the end of the window is its only moment.
+    """
     if claim.at is not None:
         return np.array([claim.at])
     if claim.within is None:
         raise ClaimError(f'claim "{claim.id}": give `at` or `within`')
+    if claim.statistic == "last":
+        return np.array([claim.within[1]])
     low, high = np.arcsinh(np.array(claim.within))
     inner = np.sinh(np.linspace(low, high, WINDOW_POINTS)[1:-1])
     return np.array([claim.within[0], *inner, claim.within[1]])
 
 
-def _measure(claim: Claim, curves: Mapping[tuple[Condition, str], tuple[Array, Array]]) -> Array:
-    """The claim's measure (draw) from the curves of its conditions."""
-    readings = [_reading(claim, *curves[condition, claim.output]) for condition in claim.conditions]
+def _measure(claim: Claim, curves: Mapping[tuple[Condition, str], tuple[Array, Array]], draws: int) -> Array:
+    """The claim's measure for the first draws, from the curves of its conditions."""
+    readings = [_reading(claim, *curves[condition, claim.output])[:draws] for condition in claim.conditions]
     given, versus = readings[0], readings[1]
     match claim.measure:
         case "difference":

@@ -11,15 +11,19 @@ import typer
 
 from .errors import AntagonyError
 from .printing import (
+    MATRIX_ENDINGS,
+    check_ending,
     claim_row,
     print_claims,
     print_difference,
     print_json,
+    print_matrix,
     print_verdict,
     show_console,
     show_progress,
     show_run,
     verdict_table,
+    write_matrix,
 )
 
 if TYPE_CHECKING:
@@ -128,27 +132,37 @@ def claims(
     variant: VariantOption = None,
     seed: SeedOption = 1,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a claim is broken.")] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="A line for each answer: measured, margin, what parts the draws.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Write .html, .csv or .json beside what is printed.")] = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check what is claimed of each mechanism: holds or broken, by how much, in which share of the prior draws."""
-    from .case import open_case
-    from .claims import check_claims
+    """Check what is claimed of each mechanism: one matrix, a row for each claim, a column for each mechanism.
 
+    Example: antagony claims camp_crosstalk direct_opioid --draws 500 --out claims.html
+    """
+    from .case import open_case
+    from .matrix import fill_matrix
+
+    if out is not None:
+        check_ending(out, MATRIX_ENDINGS)
     opened = open_case(case)
     variants = parse_variants(variant)
-    results = []
     with show_progress() as tell:
         chosen = mechanism or list(opened.wirings)
-        for i, slug in enumerate(chosen):
-            tell(f"claims of {slug}", i, len(chosen))
-            asked = (*opened.claims, *opened.own_claims.get(slug, ()))
-            results += check_claims(opened, slug, asked, draws=draws, seed=seed, variants=variants)
+        matrix = fill_matrix(opened, chosen, draws=draws, seed=seed, variants=variants, progress=tell)
     if as_json:
-        print_json([claim_row(r) for r in results])
+        print_json([claim_row(r) for r in matrix.results])
+    elif long:
+        print_claims(matrix.results, show_console())
     else:
-        print_claims(results, show_console())
-    if strict and not all(r.holds for r in results):
+        print_matrix(matrix, show_console())
+    if out is not None:
+        write_matrix(matrix, out)
+        show_console(stderr=as_json).print(f"written: {out}", markup=False)
+    if strict and not all(r.holds for r in matrix.results):
         raise typer.Exit(1)
 
 

@@ -31,6 +31,11 @@ def write_whole(path: Path | str, write: Callable[[Path], object]) -> Path:
     return path
 
 
+def write_text(path: Path | str, text: str) -> Path:
+    """Write text, in UTF-8 with plain line ends, whole or not at all; returns the path. Raises ReportError."""
+    return write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8", newline="\n"))
+
+
 def _refused(path: Path, error: OSError) -> ReportError:
     reason = (error.strerror or type(error).__name__).lower()
     return ReportError(f"{path}: cannot be written ({reason}); name a file in a folder you may write to")

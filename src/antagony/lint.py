@@ -85,9 +85,10 @@ def describe_grades(case: Case) -> str:
 
 def check_models(case: Case) -> Iterator[Issue]:
     """Every mechanism composes without drugs and with all, one with each drug alone, and all units agree."""
-    alone = [(name,) for name in case.dosable]  # a drug's text meets the wiring only through sums that all share
-    for i, slug in enumerate(case.wirings):
-        for drugs in dict.fromkeys([(), *([] if i else alone), case.dosable]):
+    alone: list[tuple[str, ...]] = [(name,) for name in case.dosable]
+    for i, slug in enumerate(case.wirings):  # a drug's text meets the wiring only through sums that all share
+        sets: list[tuple[str, ...]] = [(), case.dosable, *([] if i else alone)]
+        for drugs in dict.fromkeys(sets):
             yield from _model_issues(case, slug, drugs, {})
 
 

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ReportError
-from .files import write_whole
+from .files import write_text, write_whole
 
 if TYPE_CHECKING:
     import xarray as xr
     from rich.console import Console
 
+    from .claims import ClaimResult
     from .difference import Difference
+    from .matrix import Matrix
     from .verdict import Verdict
+
+QUIET = 2.0  # [s] of work before the time left is shown
+RUN_ENDINGS = (".csv", ".nc", ".svg")
+MATRIX_ENDINGS = (".html", ".csv", ".json")
 
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
-def claim_row(result: Any) -> dict[str, Any]:  # noqa: ANN401 - a ClaimResult; its import would load the numerics
-    """A claim's result as plain values."""
+def claim_row(result: ClaimResult) -> dict[str, Any]:
+    """A claim's result as plain values; a number that there is not is None."""
     return {
         "claim": result.claim.id,
         "statement": result.claim.statement,
+        "source": result.claim.source,
         "mechanism": result.mechanism,
         "holds": result.holds,
-        "measured": result.measured,
-        "margin": result.margin,
+        "calibrated": not result.uncalibrated,
+        "measured": _finite(result.measured),
+        "margin": _finite(result.margin),
         "share_of_draws": result.share,
         "share_error": result.share_error,
         "draws": result.draws,
@@ -39,6 +48,10 @@ def claim_row(result: Any) -> dict[str, Any]:  # noqa: ANN401 - a ClaimResult; i
             for s in result.separating
         ],
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def verdict_table(answer: Verdict) -> dict[str, Any]:
@@ -94,16 +107,34 @@ def print_json(value: Any) -> None:  # noqa: ANN401
 
 
 @contextmanager
-def show_progress() -> Iterator[Any]:
-    """A bar on the error stream; yields tell(text, done, total)."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+def show_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on the error stream; yields tell(text, done, total). Work that takes over two seconds shows its time left.
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=show_console(stderr=True), transient=True) as bar:
+    Another total, or a smaller count, begins the next piece of work, timed anew.
+    """
+    from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class TimeLeftColumn(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            return Text() if (task.elapsed or 0) < QUIET else Text("left ").append_text(super().render(task))
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeLeftColumn(elapsed_when_finished=False),
+    )
+    # steps may take minutes, so the pace is that of the whole piece of work
+    with Progress(*columns, console=show_console(stderr=True), transient=True, speed_estimate_period=1e6) as bar:
         task = bar.add_task("starting", total=None)
 
         def tell(text: str, done: int, total: int) -> None:
-            bar.update(task, description=text, completed=done, total=total)
+            current = bar.tasks[0]
+            if current.total != total or done < current.completed:
+                bar.reset(task, total=total, completed=done, description=text)
+            else:
+                bar.update(task, description=text, completed=done)
 
         yield tell
 
@@ -195,26 +226,123 @@ def _replay_cell(replay: Any) -> str:  # noqa: ANN401
     return f"{mark} {value:.2g}"
 
 
-def print_claims(results: list[Any], console: Console) -> None:
+def print_matrix(matrix: Matrix, console: Console) -> None:
+    """Claims x mechanisms on one screen; letters stand for the mechanisms where their names do not fit."""
+    from itertools import groupby
+
+    from rich import box
+    from rich.table import Table
+
+    heads = [column.slug.replace("_", "\n") for column in matrix.columns]
+    width = 2 + max(len(row.claim.id) for row in matrix.rows) + max(len(row.claim.source) for row in matrix.rows)
+    lettered = width + sum(2 + max(5, *map(len, head.split("\n"))) for head in heads) > console.width
+    letters = [chr(ord("A") + i % 26) * (1 + i // 26) for i in range(len(heads))]
+    title = "Claims: hold (+) or broken (-) at nominal values, and in % of prior draws; n/c cannot be calibrated"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("claim", overflow="fold", min_width=12)
+    for head in letters if lettered else heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("source", style="dim", overflow="fold", min_width=8)
+    for owner, rows in groupby(matrix.rows, key=lambda row: row.owner):
+        if owner:
+            table.add_section()
+            table.add_row(f"own of {owner}", style="bold")
+        for row in rows:
+            table.add_row(row.claim.id, *map(matrix_cell, row.results), row.claim.source)
+    table.add_section()
+    kept = [[r.holds for row in matrix.rows if (r := row.results[i])] for i in range(len(heads))]
+    table.add_row("holding", *(f"{sum(some)}/{len(some)}" for some in kept), style="bold")
+    table.add_row("assumed numbers", *(f"{c.assumed}" for c in matrix.columns))
+    console.print(table)
+    for letter, column in zip(letters, matrix.columns, strict=True):
+        if lettered:
+            console.print(f"{letter}  {column.slug}: {column.title}", markup=False, highlight=False)
+    console.print(matrix_notes(matrix), markup=False, highlight=False, style="dim")
+
+
+def matrix_cell(result: ClaimResult | None) -> str:
+    """Nominal verdict and percentage of the draws; empty where the claim was not asked."""
+    if result is None:
+        return ""
+    mark = "n/c" if result.uncalibrated else "+" if result.holds else "-"
+    return f"{mark} {100 * result.share:.0f}"
+
+
+def matrix_notes(matrix: Matrix) -> str:
+    """Monte-Carlo error by number of draws, and the settings."""
+    errors: dict[int, float] = {}
+    for r in matrix.results:
+        errors[r.draws] = max(errors.get(r.draws, 0.0), r.share_error)
+    largest = ", ".join(f"{100 * e:.1f} ({n} draws)" for n, e in sorted(errors.items(), reverse=True))
+    s = matrix.settings
+    variants = "".join(f", {axis}={name}" for axis, name in s.variants.items())
+    tolerances = f"rtol {s.relative_tolerance:g}, atol {s.absolute_tolerance:g}"
+    return (
+        f"Monte-Carlo error of a percentage: at most {largest}. "
+        f"Seed {s.seed}{variants}, {tolerances}, case {s.case_hash}, {s.seconds:.0f} s."
+    )
+
+
+def print_claims(results: Sequence[ClaimResult], console: Console) -> None:
     """A row for each claim and mechanism: measured, margin, share of the draws, what parts them."""
     from rich.table import Table
 
     table = Table(title="Claims at nominal values, and their share of the prior draws")
-    for name in ("mechanism", "claim", "", "measured", "margin", "share of draws", "parted most by"):
+    for name in ("mechanism", "claim", "", "measured", "margin", "share of draws", "parted most by", "source"):
         table.add_column(name)
     for r in results:
         parted = ", ".join(f"{s.parameter} {'high' if s.higher_holds else 'low'}" for s in r.separating)
         share = f"{100 * r.share:.1f} +- {100 * r.share_error:.1f} %"
-        table.add_row(
-            r.mechanism,
-            r.claim.id,
-            "holds" if r.holds else "broken",
-            f"{r.measured:.3g}",
-            f"{r.margin:+.3g}",
-            share,
-            parted,
-        )
+        word = "n/c" if r.uncalibrated else "holds" if r.holds else "broken"
+        measured, margin = f"{r.measured:.3g}", f"{r.margin:+.3g}"
+        table.add_row(r.mechanism, r.claim.id, word, measured, margin, share, parted, r.claim.source)
     console.print(table)
+
+
+def matrix_table(matrix: Matrix) -> dict[str, Any]:
+    """A matrix as plain values."""
+    from dataclasses import asdict
+
+    return {
+        "title": matrix.title,
+        "settings": asdict(matrix.settings),
+        "mechanisms": [asdict(column) for column in matrix.columns],
+        "sources": dict(matrix.sources),
+        "claims": [
+            {"asked_of": row.owner or "all", **claim_row(r)}
+            for row in matrix.rows
+            for r in row.results
+            if r is not None
+        ],
+    }
+
+
+def write_matrix(matrix: Matrix, out: Path) -> Path:
+    """Write claims x mechanisms whole or not at all: .html, .csv (a line for each answer) or .json."""
+    from .report import write_matrix_page
+
+    check_ending(out, MATRIX_ENDINGS)
+    if out.suffix == ".html":
+        return write_matrix_page(matrix, out)
+    table = matrix_table(matrix)
+    if out.suffix == ".json":
+        return write_text(out, json.dumps(table, indent=1, allow_nan=False) + "\n")
+    import csv
+    from io import StringIO
+
+    text = StringIO()
+    names = [name for name in table["claims"][0] if name != "separating"]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table["claims"])
+    return write_text(out, text.getvalue())
+
+
+def check_ending(out: Path, endings: Sequence[str]) -> None:
+    """Raise ReportError for a file whose ending is not among these; asked before the work, not after it."""
+    if out.suffix not in endings:
+        known = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise ReportError(f'{out}: unknown ending "{out.suffix}"; use {known}')
 
 
 def show_run(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) -> None:
@@ -235,8 +363,7 @@ def show_run(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) ->
 def write_run(run: xr.Dataset, out: Path) -> None:
     """Write a dataset whole or not at all: .csv, .nc or .svg. Raises ReportError."""
     writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_svg}
-    if out.suffix not in writers:
-        raise ReportError(f'{out}: unknown ending "{out.suffix}"; use .csv, .nc or .svg')
+    check_ending(out, RUN_ENDINGS)
     write_whole(out, lambda path: writers[out.suffix](run, path))
 
 

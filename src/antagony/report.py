@@ -9,20 +9,24 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .figures import agreement, plot_finding, plot_overview, plot_scenes, scene_title, svg_text
-from .files import write_whole
+from .files import write_text
+from .matrix import source_key
 from .units import format_number, format_time
 from .verdict import SCENES
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
     from .claim import Claim
     from .claims import ClaimResult
     from .condition import Condition, Probe
+    from .matrix import Matrix
     from .replay import Replay
     from .verdict import MechanismVerdict, Verdict
 
@@ -32,18 +36,20 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def write_report(verdict: Verdict, path: Path) -> Path:
     """Write the report as one HTML file and return its path. Raises ReportError and leaves nothing half-written."""
-    return _write_text(Path(path), _page(verdict))
+    return write_text(path, _page(verdict))
 
 
 def save_picture(verdict: Verdict, path: Path) -> Path:
     """Write the overview of all mechanisms as an SVG file, its letters drawn as shapes. Raises ReportError."""
     figure = plot_overview(verdict, _main_scenes(verdict))
     text = svg_text(figure, "overview", _overview_label(verdict), outlines=True)
-    return _write_text(Path(path), f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
+    return write_text(path, f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
 
 
-def _write_text(path: Path, text: str) -> Path:
-    return write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8", newline="\n"))
+def write_matrix_page(matrix: Matrix, path: Path) -> Path:
+    """Write claims x mechanisms as one HTML file and return its path. Raises ReportError."""
+    template = _environment().get_template("claims.html.j2")
+    return write_text(path, template.render(matrix=matrix, settings=matrix.settings))
 
 
 # --- what the page shows ---------------------------------------------------------------------------------------------
@@ -82,7 +88,8 @@ class FindingRow:
         return next((r for r in self.replays if r.mechanism == slug), None)
 
 
-def _page(verdict: Verdict) -> str:
+def _environment() -> Environment:
+    """Templates with everything escaped, and the words and numbers that they use."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -104,17 +111,27 @@ def _page(verdict: Verdict) -> str:
         "observed": _observed,
         "answer": _answer,
         "separating": _separating,
+        "source": source_key,
+        "groups": lambda rows: [(owner, list(some)) for owner, some in groupby(rows, key=lambda row: row.owner)],
     }
+    return environment
+
+
+def _page(verdict: Verdict) -> str:
     claims = _claim_rows(verdict)
-    return environment.get_template("verdict.html.j2").render(
-        verdict=verdict,
-        mechanisms=verdict.mechanisms,
-        settings=verdict.settings,
-        claims=claims,
-        broken=[r for row in claims for r in row.results if r is not None and not r.holds and r.separating],
-        overview=_overview(verdict),
-        scenes={answer.slug: _scene_drawings(verdict, answer) for answer in verdict.mechanisms},
-        findings=_finding_rows(verdict),
+    return (
+        _environment()
+        .get_template("verdict.html.j2")
+        .render(
+            verdict=verdict,
+            mechanisms=verdict.mechanisms,
+            settings=verdict.settings,
+            claims=claims,
+            broken=[r for row in claims for r in row.results if r is not None and not r.holds and r.separating],
+            overview=_overview(verdict),
+            scenes={answer.slug: _scene_drawings(verdict, answer) for answer in verdict.mechanisms},
+            findings=_finding_rows(verdict),
+        )
     )
 
 

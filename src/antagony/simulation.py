@@ -5,7 +5,9 @@ The kernel takes all draws and subjects of an arm as one batch. Steady-state dos
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +99,23 @@ def simulate(
     for i, (name, arm) in enumerate(placed.items()):
         values[i] = run.arm(kernel, name, arm, moments, chosen, failures).reshape(shape)
     return _dataset(mechanism, kernel, tuple(placed), moments, chosen, values, run, failures)
+
+
+def build_kernels(
+    models: Iterable[Mechanism], progress: Callable[[int, int], None] | None = None
+) -> tuple[Kernel, ...]:
+    """Compile models, or take them from the cache, compilers side by side; each model once.
+
+    `progress(done, total)` is told after each.
+    """
+    once = {(m.sbml, m.inputs): m for m in models}
+    built = []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for kernel in pool.map(lambda m: build_kernel(m.sbml, inputs=m.inputs), once.values()):
+            built.append(kernel)
+            if progress is not None:
+                progress(len(built), len(once))
+    return tuple(built)
 
 
 @dataclass(frozen=True, slots=True)

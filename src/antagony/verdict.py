@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .calibration import calibrate
+from .calibration import calibrate_prior
 from .case import Case
-from .claims import ClaimResult, check_claims
+from .claims import ClaimResult, claim_models, judge_claims
 from .errors import CaseError
-from .kernel.build import build_kernel
-from .population import NOMINAL, Draws, draw_parameters
+from .population import Draws
 from .replay import REPLAY_PATIENTS, Replay, chronic_drugs, replay_studies
-from .simulation import Arm, Tolerances, simulate
+from .simulation import Arm, Tolerances, build_kernels, simulate
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -150,11 +147,12 @@ def reach_verdict(
 
 
 def compile_models(case: Case, slugs: Sequence[str]) -> None:
-    """Compose and compile every model that a verdict asks for, compilers side by side."""
+    """Compose and compile every model that a verdict asks for."""
     families = (*case.families, *chronic_drugs(case))
     models = [case.mechanism(slug, family) for slug in slugs for family in families]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(lambda m: build_kernel(m.sbml, inputs=m.inputs), models))
+    for slug in slugs:
+        models += claim_models(case, slug, (*case.claims, *case.own_claims.get(slug, ())))
+    build_kernels(models)
 
 
 @dataclass
@@ -171,12 +169,11 @@ class _Teller:
 
 def _judge(case: Case, slug: str, draws: int, patients: int, seed: int, tell: _Teller) -> MechanismVerdict:
     wiring = case.wiring(slug)
-    rows = case.parameters(slug)
-    nominal = calibrate(case, slug, NOMINAL)
-    prior = calibrate(case, slug, draw_parameters(rows.values(), draws, seed=seed))
+    calibrated = calibrate_prior(case, slug, draws, seed=seed)
+    nominal, prior = calibrated.nominal, calibrated.sampled
     tell(f"{slug}: claims")
     own = case.own_claims.get(slug, ())
-    results = check_claims(case, slug, (*case.claims, *own), draws=draws, seed=seed)
+    results = judge_claims(case, slug, (*case.claims, *own), calibrated)
     ids = {claim.id for claim in own}
     replays = replay_studies(case, slug, patients=patients, seed=seed, tell=lambda study: tell(f"{slug}: {study}"))
     tell(f"{slug}: scenes")

@@ -110,18 +110,19 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def _key(sbml: str, request: dict, compiler: Compiler, target: Target) -> str:
+    parts = [sbml, json.dumps(request), compiler.identity, repr(target), _processor(), *_generator()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=1)
+def _generator() -> tuple[str, ...]:
+    """Versions and texts of what turns a model into C."""
     package = Path(__file__).parent
-    sources = ["symbolic.py", "c_source.py", "rodas5p.py", "vector.h", "solver.h"]
-    parts = [
-        sbml,
-        json.dumps(request),
-        compiler.identity,
-        repr(target),
-        _processor(),
+    sources = ("symbolic.py", "c_source.py", "rodas5p.py", "vector.h", "solver.h")
+    return (
         *(version(name) for name in ("sympy", "python-libsbml")),
         *((package / name).read_text(encoding="utf-8") for name in sources),
-    ]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    )
 
 
 @lru_cache(maxsize=1)
