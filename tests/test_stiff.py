@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from antagony.case import Case, open_case
 from antagony.composition import Text, symbols_of
+from antagony.condition import Probe
 from antagony.mechanism import Mechanism
 from antagony.population import NOMINAL, TYPICAL, Draws, draw_parameters
 from antagony.reference import solve_reference
 from antagony.simulation import Arm, Tolerances, _Run, run_phases, simulate
-from antagony.study import Probe
 
 Array = NDArray[np.float64]
 
