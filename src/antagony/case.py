@@ -129,6 +129,7 @@ class _Variant(_Strict):
     wiring: str | None = None
     parts: dict[str, str] = Field(default_factory=dict)
     partner: Annotated[str, Field(alias="with")] = ""
+    proof: bool = False
 
 
 class _WiringFile(_Strict):
@@ -532,6 +533,7 @@ def _read_wiring(folder: Path, parts: Mapping[str, str]) -> Wiring:
                 None if v.wiring is None else _text(folder / v.wiring),
                 v.parts,
                 v.partner,
+                v.proof,
             )
             for axis, names in head.variants.items()
             for name, v in names.items()
