@@ -91,7 +91,8 @@ class Mechanism:
 
     `drugs` are those whose equations it holds, shared sites included; `parameters` the rows that the text needs,
     variants applied; `dosing` those that only routes and probes need (shares, lags, body weight, sizes of imposed
-    effects); `inputs` those that carry infusions; `outputs` its readouts; `state_units` the unit of each state;
+    effects); `inputs` those that change during a run (infusions, probes for a
+    while); `outputs` its readouts; `state_units` the unit of each state;
     `case_hash` fingerprints the folder it came from.
     """
 
