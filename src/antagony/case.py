@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .claim import Claim, read_claims
-from .composition import Hook, Receptor, Sum, Text, join, mix, sums_text
+from .composition import COMPOSING, Hook, Receptor, Sum, Text, join, mix, sums_text
 from .condition import Probe, ProbeEntry
 from .design import Plan, plan_study
 from .drug import Drug, Label, check_targets, read_drug
@@ -317,9 +317,10 @@ class Case:
         pieces = self._pieces(slug, variants)
         present = self.with_required([*drugs, *(name for piece in pieces for name in piece.wiring.requires)])
         key = (slug, present, tuple(sorted((variants or {}).items())))
-        if key not in self._composed:
-            self._composed[key] = self._compose(slug, present, pieces, variants)
-        return self._composed[key]
+        with COMPOSING:
+            if key not in self._composed:
+                self._composed[key] = self._compose(slug, present, pieces, variants)
+            return self._composed[key]
 
     @cached_property
     def timed(self) -> frozenset[str]:
