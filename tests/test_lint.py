@@ -172,6 +172,27 @@ def test_every_check_is_listed_and_is_one_sentence() -> None:
         assert check.__doc__.count(".") - check.__doc__.count("case.toml") - check.__doc__.count(".bib") == 1
 
 
+DESIGN = """
+title = "the next trial"
+[design]
+kind = "parallel"
+population = "people"
+blinding = "double"
+[[arms]]
+id = "drug"
+regimen = "blocker 10 mg iv"
+n = 10
+[[arms]]
+id = "placebo"
+n = 10
+[trial]
+scale = "points"
+score_max = { value = 50, grade = "assumed" }
+[[estimands]]
+id = "fall"
+arms = ["drug", "placebo"]
+time = "24 h"
+"""
 MODEL, WIRING = "parts/site.ant", "mechanisms/direct/wiring.ant"
 ROWS = "drugs/other/parameters.tsv"
 TOML, STUDY_FILE = "mechanisms/direct/mechanism.toml", "studies/smith_2000.toml"
@@ -223,6 +244,21 @@ FAULTS: list[tuple[Callable, str, tuple[str, str] | str, str, str]] = [
         "error",
         'no parameter "x"',
     ),
+    (
+        lint.check_designs,
+        "designs/next_trial.toml",
+        DESIGN.replace("10 mg iv", "10 mg po"),
+        "error",
+        'arm "drug", regimen: .*po',
+    ),
+    (
+        lint.check_designs,
+        "designs/next_trial.toml",
+        DESIGN.replace("score_max", "score_mx"),
+        "error",
+        '"score_mx"; did',
+    ),
+    (lint.check_designs, "designs/smith_2000.toml", DESIGN, "error", "studies/smith_2000.toml has the name already"),
     (lint.check_trial_numbers, STUDY_FILE, ("value = 40", "value = 60"), "error", "60 lies outside its prior"),
     (lint.check_samples, STUDY_FILE, ('role = "c', 'overlaps = ["smyth"]\nrole = "c'), "error", 'the sample "smyth"'),
     (lint.check_samples, "studies/zweig_2001.toml", SECOND, "error", '"again" scores the people of smith_2000 again'),

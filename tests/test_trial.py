@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -275,3 +277,50 @@ def test_a_published_study_is_put_inside_its_predicted_distribution(case: Case) 
     assert direction.probability == pytest.approx(float(((estimates.value > 0) & (estimates.p < 0.05)).mean()))
     assert 0 < direction.error < 0.03
     assert "dissociation" not in found  # no rating: the verdict replays it
+
+
+# --- designs as files ---------------------------------------------------------------------------------------------
+
+
+def test_an_interaction_is_a_difference_of_differences(case: Case) -> None:
+    """Four arms: the estimate of a 2 x 2 is that of its two pairs, one minus the other, and so is its truth."""
+    made = case.plan("two_by_two").resized(80)
+    run = simulate_trial(case, "camp_crosstalk", made, replicates=50, uncertain=False)
+    value = {name: run.estimates.value.sel(estimand=name).to_numpy() for name in run.estimates.estimand.to_numpy()}
+    expected = value["ketamine_with_naltrexone"] - value["naltrexone_alone"]
+    np.testing.assert_allclose(value["interaction"], expected, rtol=1e-12)
+    se = {name: run.estimates.se.sel(estimand=name).to_numpy() for name in value}
+    np.testing.assert_allclose(se["interaction"], np.hypot(se["ketamine_with_naltrexone"], se["naltrexone_alone"]))
+    truth = true_effects(case, "camp_crosstalk", made, patients=1024)
+    gap = truth["ketamine_with_naltrexone"].value - truth["naltrexone_alone"].value
+    assert truth["interaction"].value == pytest.approx(gap, rel=1e-9)
+
+
+def test_every_shipped_design_runs_and_enrols_whom_it_asks_for(case: Case) -> None:
+    assert case.designs
+    for name, made in case.designs.items():
+        run = simulate_trial(case, "none", made.resized(4 * len(made.sequences)), replicates=3, uncertain=False)
+        assert run.ratings.attrs["plan"] == name
+        assert np.nanmin(run.ratings.rating.sel(visit=0)) >= (made.enrolment.least or 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('washout = "30 d"', 'washout = "-30 d"', "crossover_26.toml, key design.washout: -720 h"),
+        ("n = 26", "n = 0", 'arm "naltrexone_ketamine", key n'),
+        ("n = 26", "", "key arms.n: a plan says how many"),
+        ('"24 h", "3 d"', '"-2 h", "3 d"', "key design.visits: -2 h lies before the baseline"),
+        ('id = "day"', 'idd = "day"', 'unknown key "estimands.0.idd"'),
+        ('time = "7 d"', 'time = "8 d"', 'key estimands "week": nobody is rated at 192 h'),
+        ("least = 20", "leasst = 20", "leasst"),
+        ('id = "placebo_ketamine"', 'id = "naltrexone_ketamine"', "stands there twice"),
+    ],
+)
+def test_a_design_file_that_cannot_be_run_says_where(case: Case, tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = (case.folder / "designs" / "crossover_26.toml").read_text(encoding="utf-8")
+    assert old in text
+    file = tmp_path / "crossover_26.toml"
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(StudyError, match=re.escape(said)):
+        case.plan(str(file))

@@ -48,7 +48,8 @@ def estimate(plan: Plan, estimand: Estimand, rated: Array) -> Estimate:
     """One estimand by the analysis that its design asks for.
 
     Responders: difference of shares, whoever left counts as none. One arm: mean change. Crossover: within patients.
-    Sequential: stages weighed. Otherwise between arms, adjusted for baseline and for dropout at random.
+    Sequential: stages weighed. Otherwise between arms, adjusted for baseline and for dropout at random; of four arms
+    the difference of two such contrasts.
     """
     if estimand.measure == "responders":
         return _share(plan, estimand, rated)
@@ -58,8 +59,10 @@ def estimate(plan: Plan, estimand: Estimand, rated: Array) -> Estimate:
         return _within(plan, estimand, rated)
     if plan.design.kind == "sequential":
         return _staged(plan, estimand, rated)
-    first, second = (_ratings_of(plan, name, estimand.time, rated) for name in estimand.arms)
-    return parallel_contrast(first, second)
+    groups = [_ratings_of(plan, name, estimand.time, rated) for name in estimand.arms]
+    if len(groups) == 4:
+        return combine_stages([parallel_contrast(*groups[:2]), parallel_contrast(*groups[2:])], [1.0, -1.0])
+    return parallel_contrast(*groups)
 
 
 def _ratings_of(plan: Plan, arm: str, time: float, rated: Array) -> Array:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .claim import Claim, read_claims
 from .composition import COMPOSING, Hook, Receptor, Sum, Text, join, mix, sums_text
 from .condition import Probe, ProbeEntry
-from .design import Plan, plan_study
+from .design import Plan, plan_study, read_plan
 from .drug import Drug, Label, check_targets, read_drug
 from .errors import CaseError, near_miss
 from .mechanism import Edge, Mechanism, Output, Variant, Wiring
@@ -247,6 +247,7 @@ class Case:
     claims: tuple[Claim, ...]
     own_claims: Mapping[str, tuple[Claim, ...]]
     studies: Mapping[str, Study]
+    designs: Mapping[str, Plan]
     trial: Mapping[str, float]
     calibration: Calibration | None
     periods: Periods | None = None
@@ -268,10 +269,15 @@ class Case:
         return self.wirings[slug] if len(names) == 1 else _mixture(slug, [self.wirings[name] for name in names])
 
     def plan(self, name: str) -> Plan:
-        """The trial of a study of the case; raises CaseError with the near miss."""
-        if name not in self.studies:
-            raise CaseError(f'{self.folder.name} has no study "{name}"{near_miss(name, self.studies)}')
-        return plan_study(self.studies[name])
+        """The trial of a design or study of the case, or of a TOML file; raises CaseError with the near miss."""
+        if name in self.designs:
+            return self.designs[name]
+        if name in self.studies:
+            return plan_study(self.studies[name])
+        if name.endswith(".toml"):
+            return read_plan(name)
+        known = (*self.designs, *self.studies)
+        raise CaseError(f'{self.folder.name} has no design or study "{name}"{near_miss(name, known)}')
 
     def regimen(self, text: str) -> Regimen:
         """Prescription text -> regimen, its drugs and routes checked against the case."""
@@ -327,7 +333,8 @@ class Case:
         """Parameters that a claim, an arm or a period changes for a while: every model takes them as inputs."""
         claims = (*self.claims, *(c for own in self.own_claims.values() for c in own))
         conditions = [condition for claim in claims for condition in claim.conditions]
-        conditions += [arm.condition for study in self.studies.values() for arm in study.design.arms]
+        designs = [of.design for of in (*self.studies.values(), *self.designs.values())]
+        conditions += [arm.condition for design in designs for arm in design.arms]
         spelt = (probe for condition in conditions for probe in self._spelt(condition.probes))
         periods = {self.periods.start, self.periods.cue} if self.periods else set()
         return frozenset(periods | {probe.parameter for probe in spelt if probe.is_timed})
@@ -525,6 +532,7 @@ def open_case(folder: Path | str | None = None) -> Case:
             for slug in wirings
         },
         studies={file.stem: read_study(file) for file in sorted((path / "studies").glob("*.toml"))},
+        designs={file.stem: read_plan(file) for file in sorted((path / "designs").glob("*.toml"))},
         trial={},
         calibration=Calibration(**head.calibration.model_dump()) if head.calibration else None,
         periods=Periods(**head.periods.model_dump()) if head.periods else None,

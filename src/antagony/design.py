@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
+from pydantic import Field
+
+from .condition import Entry, Hours, read_tables, validated, words
 from .errors import StudyError, UnitError, near_miss
-from .study import Design, Finding, Study, Trial
+from .study import ArmEntry, Design, DesignEntry, Finding, Study, Trial, read_trial
 from .units import parse_time
 
 Dropout = Literal["none", "at_random", "not_at_random"]
@@ -24,7 +28,8 @@ PATIENTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Estimand:
-    """What a trial is to estimate: first arm minus second, or one arm's change from baseline, at a time [h].
+    """What a trial is to estimate at a time [h]: first arm minus second; of four arms, (1 - 2) - (3 - 4); of one, its
+    change from baseline.
 
     `difference`: of ratings [points]; `responders`: of the shares whose rating fell by `threshold` of baseline.
     """
@@ -179,6 +184,60 @@ def sequences_of(design: Design) -> tuple[tuple[str, ...], ...]:
     return (names, names[::-1])
 
 
+class _EstimandEntry(Entry):
+    id: str
+    arms: tuple[str, ...]
+    time: Hours
+    measure: Annotated[str, words(Measure)] = "difference"
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+
+    def record(self) -> Estimand:
+        measure: Any = self.measure
+        return Estimand(self.id, self.arms, self.time, measure, self.threshold)
+
+
+class _EnrolmentEntry(Entry):
+    least: float | None = None
+    most: float | None = None
+
+
+class _PlanFile(Entry):
+    title: str
+    note: str = ""
+    design: DesignEntry
+    arms: tuple[ArmEntry, ...] = Field(min_length=1)
+    trial: dict[str, Any]
+    estimands: tuple[_EstimandEntry, ...] = Field(min_length=1)
+    enrolment: _EnrolmentEntry = _EnrolmentEntry()
+    stage_weights: tuple[float, ...] = (0.6, 0.4)
+
+
+def read_plan(path: Path | str) -> Plan:
+    """The plan of a designs/*.toml; its id is the file's name. Raises StudyError naming file, arm and key."""
+    path = Path(path)
+    head = validated(_PlanFile, read_tables(path, StudyError), str(path), StudyError)
+    names = [arm.id for arm in head.arms]
+    for name in {name for name in names if names.count(name) > 1}:
+        raise StudyError(f'{path}, arm "{name}", key id: stands there twice')
+    for arm in head.arms:
+        for probe in arm.probes:
+            for key, fault in probe.faults():
+                raise StudyError(f'{path}, arm "{arm.id}", key {key}: {fault}')
+    for key, fault in head.design.faults(names):
+        raise StudyError(f"{path}, key {key}: {fault}")
+    design = head.design.record(head.arms)
+    sizes, unknown = _sizes(design)
+    if unknown:
+        raise StudyError(f"{path}, key arms.n: a plan says how many patients each arm has")
+    estimands = tuple(entry.record() for entry in head.estimands)
+    visits = design.visits or tuple(sorted({e.time for e in estimands}))
+    return Plan(
+        path.stem, head.title, design, read_trial(head.trial, path), visits, estimands, sizes,
+        Enrolment(head.enrolment.least, head.enrolment.most), head.stage_weights,
+        notes=(head.note,) if head.note else (), origin=str(path),
+    )  # fmt: skip
+
+
 def plan_study(study: Study, *, washout: float = 720.0) -> Plan:
     """The published design of a study as a plan: visits and estimands are those of its rated findings.
 
@@ -261,8 +320,10 @@ def _estimand_faults(plan: Plan, known: Sequence[str]) -> Iterator[tuple[str, st
                 yield where, f'no arm "{name}"{near_miss(name, known)}'
         if estimand.time not in plan.visits:
             yield where, f"nobody is rated at {estimand.time:g} h; add a visit"
-        if not 1 <= len(estimand.arms) <= 2:
-            yield where, "an estimand compares two arms, or follows one"
+        if len(estimand.arms) not in (1, 2, 4):
+            yield where, "an estimand follows one arm, compares two, or two pairs (an interaction)"
+        if len(estimand.arms) == 4 and (plan.design.kind != "parallel" or estimand.measure != "difference"):
+            yield where, "an interaction of four arms is the difference of ratings in a parallel design"
 
 
 def trial_values(trial: Trial, default: Mapping[str, float]) -> dict[str, float]:

@@ -142,7 +142,7 @@ def share_difference(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Est
 
 
 def combine_stages(stages: list[Estimate], weights: list[float]) -> Estimate:
-    """Weighted sum of independent stages of a sequential parallel comparison (fava_2003); the least df holds."""
+    """Weighted sum of independent estimates, such as the stages of a sequential design (fava_2003); least df holds."""
     value = sum((w * e.value for w, e in zip(weights, stages, strict=True)), np.zeros_like(stages[0].value))
     variance = sum(((w * e.se) ** 2 for w, e in zip(weights, stages, strict=True)), np.zeros_like(value))
     return Estimate(value, np.sqrt(variance), np.min([e.df for e in stages], axis=0), stages[0].used)

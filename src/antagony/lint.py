@@ -340,6 +340,21 @@ def check_studies(case: Case) -> Iterator[Issue]:
             yield Issue("error", f"studies/{study.id}.toml", fault)
 
 
+def check_designs(case: Case) -> Iterator[Issue]:
+    """A design gives the case's drugs by their routes and sets parameters that exist, and no study has its name."""
+    rows = {row.id for row in _rows(case)}
+    for name, plan in case.designs.items():
+        where = f"designs/{name}.toml"
+        if name in case.studies:
+            yield Issue("error", where, f"studies/{name}.toml has the name already")
+        for arm in plan.design.arms:
+            for fault in _condition_faults(case, [arm.condition]):
+                yield Issue("error", where, f'arm "{arm.id}", {fault}')
+        for number in plan.trial.numbers:
+            if number not in rows:
+                yield Issue("error", where, f'key trial: no parameter "{number}"{near_miss(number, rows)}')
+
+
 def check_trial_numbers(case: Case) -> Iterator[Issue]:
     """A number of a trial lies inside its own prior."""
     for study in case.studies.values():
@@ -477,6 +492,7 @@ CHECKS: tuple[Check, ...] = (
     check_claims_asked,
     check_claims_readable,
     check_studies,
+    check_designs,
     check_trial_numbers,
     check_samples,
     check_weighing,

@@ -249,7 +249,9 @@ class _Number(Entry):
         return TrialNumber(self.value, self.grade, prior, self.note)
 
 
-class _Arm(Entry):
+class ArmEntry(Entry):
+    """An arm as TOML writes it."""
+
     id: str
     title: str = ""
     regimen: RegimenText = ""
@@ -261,12 +263,15 @@ class _Arm(Entry):
     note: str = ""
 
     def record(self) -> Arm:
+        """The arm."""
         condition = Condition(self.regimen, tuple(probe.record() for probe in self.probes))
         cue = (self.comparator_cue, self.cue_grade if self.comparator_cue is not None else "")
         return Arm(self.id, self.title or self.id, condition, self.n, self.n_grade if self.n else "", *cue, self.note)
 
 
-class _Design(Entry):
+class DesignEntry(Entry):
+    """The [design] table as TOML writes it."""
+
     kind: Annotated[str, words(DesignKind)]
     population: str
     blinding: str
@@ -289,6 +294,13 @@ class _Design(Entry):
             )
         if any(a >= b for a, b in pairwise(self.visits)):
             yield "design.visits", "each visit is later than the one before"
+
+    def record(self, arms: Iterable[ArmEntry]) -> Design:
+        """The design with its arms."""
+        kind: Any = self.kind  # one of DesignKind, checked by `words`
+        records = tuple(arm.record() for arm in arms)
+        shown = (self.washout, self.sequences, self.visits, self.note)
+        return Design(kind, self.population, self.blinding, records, *shown)
 
 
 class _Finding(Entry):
@@ -419,8 +431,8 @@ class _Study(Entry):
     weighed: bool = True
     reason: str = ""
     note: str = ""
-    design: _Design
-    arms: tuple[_Arm, ...] = Field(min_length=1)
+    design: DesignEntry
+    arms: tuple[ArmEntry, ...] = Field(min_length=1)
     trial: dict[str, Any]
     findings: tuple[_Finding, ...] = ()
 
@@ -431,16 +443,6 @@ def read_study(path: Path | str) -> Study:
     head = validated(_Study, read_tables(path, StudyError), str(path), StudyError)
     for where, key, fault in _study_faults(head):
         raise StudyError(f"{path}{where}, key {key}: {fault}")
-    design = Design(
-        kind=head.design.kind,  # type: ignore[arg-type] - checked by _words
-        population=head.design.population,
-        blinding=head.design.blinding,
-        arms=tuple(arm.record() for arm in head.arms),
-        washout=head.design.washout,
-        sequences=head.design.sequences,
-        visits=head.design.visits,
-        note=head.design.note,
-    )
     return Study(
         id=path.stem,
         title=head.title,
@@ -449,8 +451,8 @@ def read_study(path: Path | str) -> Study:
         sample=head.sample,
         overlaps=head.overlaps,
         role=head.role,  # type: ignore[arg-type]
-        design=design,
-        trial=_read_trial(head.trial, path),
+        design=head.design.record(head.arms),
+        trial=read_trial(head.trial, path),
         findings=tuple(finding.record() for finding in head.findings),
         note=head.note,
         species=head.species,
@@ -481,7 +483,7 @@ def _study_faults(head: _Study) -> Iterator[tuple[str, str, str]]:
         yield "", "overlaps", "a sample does not overlap with itself"
 
 
-def _read_trial(table: Mapping[str, Any], path: Path) -> Trial:
+def read_trial(table: Mapping[str, Any], path: Path) -> Trial:
     """The [trial] table: `scale`, `note`, and numbers with a grade by parameter id (`baseline_sd` beside them)."""
     plain, numbers = {"scale": "", "note": ""}, {}
     for key, raw in table.items():

@@ -173,7 +173,8 @@ def true_effects(
         column = wide.column(0, estimand.time)
         groups = [rated[0, wide.members(arms.index((name,)))] for name in estimand.arms]
         reads = [_read(estimand, group[:, 0], group[:, column]) for group in groups]
-        gap = reads[0] - reads[1] if len(reads) > 1 else reads[0]  # the same patients in both arms
+        signs = (1, -1, -1, 1)  # of four arms (1 - 2) - (3 - 4); the same patients in each
+        gap = np.sum([sign * read for sign, read in zip(signs, reads, strict=False)], axis=0)
         effects[estimand.id] = Truth(float(gap.mean()), float(gap.std() / np.sqrt(gap.size)))
     return effects
 

@@ -121,29 +121,28 @@ def print_trials(answers: Sequence[Answer], console: Console) -> None:
 
 
 def _estimates(answers: Sequence[Answer]) -> Any:  # noqa: ANN401 - a rich table
-    """Every estimand of one mechanism; of several, the primary one of each."""
+    """Every estimand of one mechanism; with several a row a mechanism, a column an estimand that compares arms."""
     from rich.table import Table
 
-    plan, rows = answers[0][0].plan, trial_rows(answers)
-    several = len(answers) > 1
-    if several:
-        primary = plan.estimands[0]
-        rows = [row for row in rows if row["estimand"] == primary.id]
-        asked = f"{primary.id}, {' v '.join(primary.arms)}, {format_time(primary.time)}"
-    else:
-        asked = f"under {rows[0]['mechanism']}"
-    table = Table(title=f"What such trials find: {asked}")
-    for name in ("mechanism" if several else "estimand", "mean estimate", "95 % of trials", "SE", "power"):
-        table.add_column(name, justify="left" if name in ("mechanism", "estimand") else "right", no_wrap=True)
+    rows = trial_rows(answers)
+    if len(answers) > 1:
+        table = Table(title="What such trials find: mean estimate and power")
+        table.add_column("mechanism", no_wrap=True)
+        compared = [e for e in answers[0][0].plan.estimands if len(e.arms) > 1]
+        for estimand in compared:
+            table.add_column("\n".join([*estimand.id.split("_"), format_time(estimand.time)]), justify="right")
+        found = {(row["mechanism"], row["estimand"]): row for row in rows}
+        for run, _ in answers:
+            here = [found[run.mechanism, estimand.id] for estimand in compared]
+            table.add_row(run.mechanism, *(f"{row['mean']:+.2f}\n{100 * row['power']:.0f} %" for row in here))
+        return table
+    table = Table(title=f"What such trials find: under {rows[0]['mechanism']}")
+    for name in ("estimand", "mean estimate", "95 % of trials", "SE", "power"):
+        table.add_column(name, justify="left" if name == "estimand" else "right", no_wrap=True)
     for row in rows:
-        compared = " v " in row["arms"]
-        table.add_row(
-            row["mechanism"] if several else row["estimand"],
-            f"{row['mean']:+.2f}",
-            f"{row['low']:+.2f} to {row['high']:+.2f}",
-            f"{row['se']:.2f}",
-            f"{100 * row['power']:.0f} +- {100 * row['power_error']:.0f} %" if compared else "",
-        )
+        power = f"{100 * row['power']:.0f} +- {100 * row['power_error']:.0f} %" if " v " in row["arms"] else ""
+        spread = f"{row['low']:+.2f} to {row['high']:+.2f}"
+        table.add_row(row["estimand"], f"{row['mean']:+.2f}", spread, f"{row['se']:.2f}", power)
     return table
 
 
