@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 QUIET = 2.0  # [s] of work before the time left is shown
-RUN_ENDINGS = (".csv", ".nc", ".svg")
+RUN_ENDINGS = (".csv", ".nc", ".svg", ".zarr")
 MATRIX_ENDINGS = (".html", ".csv", ".json")
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -359,12 +359,12 @@ def show_run(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) ->
 
 
 def write_run(run: xr.Dataset, out: Path) -> None:
-    """Write a dataset whole or not at all: .csv, .nc or .svg. Raises ReportError."""
+    """Write a dataset whole or not at all: .csv, .nc or .svg (.zarr is streamed). Raises ReportError."""
     import os
     import tempfile
 
     writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_svg}
-    check_ending(out, RUN_ENDINGS)
+    check_ending(out, tuple(writers))
     try:
         handle, name = tempfile.mkstemp(dir=out.parent, prefix=".part-", suffix=out.suffix)
         os.close(handle)
