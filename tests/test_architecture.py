@@ -17,9 +17,10 @@ ROOT = "__init__"
 # From the ground up. Modules of one row do not import one another, exceptions aside.
 LAYERS = (
     ("errors",),
-    ("units", "parameters"),
+    ("units", "parameters", "files"),
     ("regimen", "drug"),
-    ("mechanism", "study", "composition", "schedule", "estimation"),
+    ("mechanism", "condition", "composition", "schedule", "estimation"),
+    ("claim", "study"),
     ("design",),
     ("analysis",),
     ("kernel", "kernel.rodas5p", "kernel.symbolic", "kernel.library"),
@@ -32,7 +33,7 @@ LAYERS = (
     ("verdict",),
     ("matrix",),
     ("exchange", "exchange.nonmem", "figures"),
-    ("report",),
+    ("report", "trial_report"),
     ("printing",),
     ("cli",),
     (ROOT,),
@@ -40,7 +41,9 @@ LAYERS = (
 EXCEPTIONS: set[tuple[str, str]] = set()  # (module, module of the same row that it imports)
 FROM_ROOT = {"__version__"}  # what a module may take from the package itself
 FORBIDDEN = {"utils", "util", "misc", "core", "base", "common", "helpers", "tools"}
-NAMESAKES = {"cli": {"verdict", "claims", "lint"}}  # a command bears the name of what it shows; nobody imports it
+NAMESAKES = {
+    "cli": {"verdict", "claims", "lint", "trial"}
+}  # a command bears the name of what it shows; nobody imports it
 
 
 @dataclass(frozen=True)

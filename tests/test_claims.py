@@ -12,9 +12,10 @@ from scipy.stats import ks_2samp
 
 from antagony.calibration import Calibrated, calibrate, calibrate_prior
 from antagony.case import Case
+from antagony.claim import Claim
 from antagony.claims import CHRONIC_DRAWS, _Separator, check_claims, claim_models, is_chronic
+from antagony.condition import Condition, Probe
 from antagony.population import NOMINAL, Draws, draw_parameters
-from antagony.study import Claim, Condition, Probe
 
 KETAMINE = Condition("ketamine 0.5 mg/kg iv over 40 min")
 

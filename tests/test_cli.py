@@ -30,7 +30,7 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=cwd)
 
 
-@pytest.mark.parametrize("command", ["verdict", "simulate", "claims", "diff", "lint"])
+@pytest.mark.parametrize("command", ["verdict", "simulate", "claims", "trial", "diff", "lint"])
 def test_help_teaches(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
@@ -103,6 +103,51 @@ def test_a_report_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     done = run("simulate", "none", KETAMINE, "--points", "3", "--out", str(target))
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
+
+
+def test_trial_shows_power_and_published_results_and_writes_every_rating(tmp_path: Path) -> None:
+    target = tmp_path / "trial.nc"
+    arguments = ("trial", "williams_2018", "--mechanism", "nmda_rest", "--replicates", "40", "--patients", "26")
+    done = run(*arguments, "--out", str(target))
+    assert done.returncode == 0, done.stderr
+    assert "26 patients" in done.stdout
+    assert "responders_24h" in done.stdout
+    with xr.open_dataset(target, engine="h5netcdf") as stored:
+        assert stored.sizes == {"mechanism": 1, "replicate": 40, "subject": 26, "visit": 6}
+        assert set(stored.sequence.to_numpy()[[0, -1]].tolist()) == {
+            "placebo_ketamine > naltrexone_ketamine",
+            "naltrexone_ketamine > placebo_ketamine",
+        }
+    answer = json.loads(run(*arguments, "--json").stdout)
+    found = {row["finding"]: row for row in answer["findings"]}
+    assert found["responders_24h"]["observed"] == pytest.approx(7 / 12)
+    assert 0 <= found["hamd17_24h"]["probability"] <= 1
+
+
+@pytest.mark.parametrize("ending", [".csv", ".svg"])
+def test_trial_writes_other_forms(tmp_path: Path, ending: str) -> None:
+    target = tmp_path / f"trial{ending}"
+    done = run("trial", "murrough_2013", "--mechanism", "none", "--replicates", "10", "--out", str(target))
+    assert done.returncode == 0, done.stderr
+    assert target.stat().st_size > 500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("wiliams_2018",), 'no study "wiliams_2018"; did you mean "williams_2018"'),
+        (("williams_2018", "--washout", "-5 d"), "key design.washout: -120 h"),
+        (("williams_2018", "--patients", "0"), "key n: 0 patients"),
+        (("williams_2018", "--without", "plazebo"), 'did you mean "placebo"'),
+        (("williams_2018", "--dropout", "random"), 'unknown dropout "random"'),
+        (("murrough_2013", "--washout", "5 d"), "this design has one period"),
+        (("williams_2018", "--mechanism", "camp"), 'no mechanism "camp"'),
+    ],
+)
+def test_trial_says_what_cannot_be_run(arguments: tuple[str, ...], said: str) -> None:
+    done = run("trial", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 # --- claims as one matrix --------------------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ import pytest
 
 from antagony.case import Case, NamedProbe
 from antagony.composition import Hook, Text, check_units, join, mix, symbols_of
+from antagony.condition import Probe
 from antagony.difference import compare_mechanisms
 from antagony.errors import CaseError, CompositionError
 from antagony.population import draw_parameters
 from antagony.simulation import Arm, simulate
-from antagony.study import Probe
 
 PRELUDE = "unit hour = 3600 second; unit time_unit = 3600 second;\n"
 GIVES_X = Text("x.ant", "x' = -k*x; x = 1 dimensionless; x has dimensionless;")

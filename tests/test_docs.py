@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import antagony
+import antagony.replay
 from antagony.case import Case, open_case
 from antagony.lint import lint_case
 
@@ -18,6 +19,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PACKAGED = Path(antagony.__file__).parent / "cases" / "ketamine"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+ENTRY = re.compile(r"^```bibtex\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 BLOCKS = [(page.name, code) for page in PAGES for code in BLOCK.findall(page.read_text(encoding="utf-8"))]
 
@@ -27,7 +29,7 @@ def follow(page: str, folder: Path) -> Path:
     case = folder / "my-case"
     shutil.copytree(PACKAGED, case)
     files = FILE.findall((ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8"))
-    assert len(files) >= 3
+    assert files
     for name, text in files:
         (case / name).parent.mkdir(parents=True, exist_ok=True)
         (case / name).write_text(text, encoding="utf-8")
@@ -82,3 +84,17 @@ def test_a_mechanism_added_as_told_has_no_error(tmp_path: Path) -> None:
     run = antagony.simulate(case.mechanism("direct_block", ["ketamine"]), dose, [0, 2])
     raised = run["mtorc1_relative"].to_numpy().ravel()
     assert raised[1] > 1.1 * raised[0]
+
+
+def test_a_study_added_as_told_has_no_error(tmp_path: Path) -> None:
+    folder = follow("add-a-study.md", tmp_path)
+    (entry,) = ENTRY.findall((ROOT / "docs" / "how-to" / "add-a-study.md").read_text(encoding="utf-8"))
+    with (folder / "references.bib").open("a", encoding="utf-8") as file:
+        file.write(entry)
+    case = open_case(folder)
+    assert errors(only(case, "none")) == []
+    people, mice = case.studies["example_2021"], case.studies["example_2022"]
+    assert people.finding("difference_24h").se == pytest.approx(5.8 / (2 * 1.96), rel=1e-3)
+    replays = antagony.replay.replay_studies(case, "none", [people, mice], patients=8, draws=4)
+    assert [r.finding.id for r in replays] == ["difference_24h", "responders_24h", "later", "blocked"]
+    assert replays[-1].agrees is False  # nothing acts, so nothing can be blocked

@@ -176,6 +176,15 @@ MODEL, WIRING = "parts/site.ant", "mechanisms/direct/wiring.ant"
 ROWS = "drugs/other/parameters.tsv"
 TOML, STUDY_FILE = "mechanisms/direct/mechanism.toml", "studies/smith_2000.toml"
 SECOND = STUDY.replace('"fall"', '"again"')
+OVERLAP = SECOND.replace('sample = "smith"', 'sample = "zweig"\noverlaps = ["smith"]')
+OTHER = SECOND.replace('sample = "smith"', 'sample = "zweig"')
+UNWEIGHED = OTHER.replace("primary = true", "").replace('role = "c', 'weighed = false\nrole = "c')
+HAZARD = OTHER.replace('"contrast"', '"hazard_ratio"').replace("-3.0", "3.0")
+ANIMALS = (
+    OTHER.replace('role = "c', 'species = "rat"\nrole = "c')
+    .replace('"contrast"', '"direction"\nsign = -1')
+    .replace("value = -3.0", "")
+)
 FAULTS: list[tuple[Callable, str, tuple[str, str] | str, str, str]] = [
     (lint.check_models, WIRING, ("score_max -", "score_mx -"), "error", 'needs "score_mx", which nothing gives; did'),
     (lint.check_models, MODEL, "signal := gain; signal has dimensionless;", "error", "line 2: .*signal"),
@@ -197,6 +206,7 @@ FAULTS: list[tuple[Callable, str, tuple[str, str] | str, str, str]] = [
         "error",
         '"gain" has a row already: parts/parameters.tsv, line 2',
     ),
+    (lint.check_routes, "drugs/blocker/drug.toml", ("r_amount", "r_amunt"), "error", 'no state "blocker_amunt"; did'),
     (lint.check_unused, "parts/parameters.tsv", ("used by trials", ""), "warning", '"residual" is used by nothing'),
     (lint.check_claims_asked, "claims.toml", 'only_for = ["drect"]\n', "error", 'no mechanism "drect"; did you mean'),
     (lint.check_claims_asked, "mechanisms/direct/claims.toml", CLAIMS, "error", 'a claim "falls" already'),
@@ -216,6 +226,27 @@ FAULTS: list[tuple[Callable, str, tuple[str, str] | str, str, str]] = [
     (lint.check_trial_numbers, STUDY_FILE, ("value = 40", "value = 60"), "error", "60 lies outside its prior"),
     (lint.check_samples, STUDY_FILE, ('role = "c', 'overlaps = ["smyth"]\nrole = "c'), "error", 'the sample "smyth"'),
     (lint.check_samples, "studies/zweig_2001.toml", SECOND, "error", '"again" scores the people of smith_2000 again'),
+    (lint.check_samples, "studies/zweig_2001.toml", OVERLAP, "error", '"again" scores some people of smith_2000 again'),
+    (lint.check_weighing, STUDY_FILE, ("primary = true", ""), "error", "none is primary, so nothing"),
+    (lint.check_weighing, STUDY_FILE, ('role = "c', 'reason = "x"\nrole = "c'), "error", "it tells why a study is not"),
+    (lint.check_weighing, "studies/zweig_2001.toml", UNWEIGHED, "error", "a study that is not weighed says why"),
+    (
+        lint.check_weighing,
+        STUDY_FILE,
+        ('role = "c', 'weighed = false\nreason = "x"\nrole = "c'),
+        "error",
+        "is primary, but",
+    ),
+    (lint.check_weighing, "studies/zweig_2001.toml", HAZARD, "error", "hazard ratio, which is never"),
+    (lint.check_paradigms, STUDY_FILE, ('role = "c', 'paradigm = "x"\nrole = "c'), "error", "people have none"),
+    (lint.check_paradigms, "studies/zweig_2001.toml", ANIMALS, "error", "missing; in which test was the rat"),
+    (
+        lint.check_paradigms,
+        STUDY_FILE,
+        ('role = "c', 'species = "rat"\nparadigm = "x"\nrole = "c'),
+        "error",
+        "only a sign",
+    ),
     (lint.check_calibration, "case.toml", ('parameter = "gain"', 'parameter = "gan"'), "error", 'parameter "gan"; did'),
     (lint.check_calibration, "case.toml", ("smith_2000", "smth_2000"), "error", 'no study "smth_2000"; did you mean'),
     (lint.check_calibration, "case.toml", ('"fall"', '"fal"'), "error", 'no finding "fal"; did you mean "fall"'),
@@ -249,3 +280,13 @@ def test_every_check_has_a_planted_fault() -> None:
 def test_lint_puts_errors_first(tmp_path: Path) -> None:
     faults = {"parts/parameters.tsv": ("used by trials", ""), "case.toml": ('"fall"', '"fal"')}
     assert [issue.level for issue in lint_case(open_case(write_case(tmp_path, **faults)))] == ["error", "warning"]
+
+
+def test_the_numbers_of_a_case_are_counted_by_grade(tmp_path: Path) -> None:
+    small = open_case(write_case(tmp_path))
+    counted = lint.count_grades(small)
+    assert counted["parameters"]["read"] == 4  # volume and clearance of two drugs
+    assert counted["parameters"]["assumed"] == 4  # two half occupancies, gain and residual
+    assert counted["studies"]["read"] == 4  # the largest score, two arms' n and the contrast
+    assert "definition" not in counted["parameters"]
+    assert lint.describe_grades(small).startswith("Numbers: parameters 4 read, 0 secondary")

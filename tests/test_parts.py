@@ -166,6 +166,29 @@ SIGNS = [  # wiring, what is imposed, sign of the change of each read-out after 
     ("gated_surge/wiring.ant", BLOCK, {"glutamate_signal": 1, "bdnf": 1, "mtorc1": 1, "plasticity": 1}),
     ("gated_surge/wiring.ant", BLOCK | {"ampa_block": 1.0}, {"glutamate_signal": 1, "bdnf": 0, "mtorc1": 0}),
     ("gated_surge/wiring.ant", ANTAGONIST, {"glutamate_signal": 0, "mtorc1": 0, "plasticity": 0}),
+    ("pi3k_crosstalk/wiring.ant", BLOCK, {"mtorc1": 1, "plasticity": 1, "camp": 0, "glutamate_signal": 0}),
+    ("pi3k_crosstalk/wiring.ant", ANTAGONIST, {"camp": 1, "mtorc1": -1, "plasticity": -1}),
+    ("pi3k_crosstalk/wiring.ant", OPIOID, {"camp": -1, "mtorc1": 1, "plasticity": 1}),
+    ("pi3k_crosstalk/wiring.ant", {"pde_activity": 0.5}, {"camp": 1, "mtorc1": 0, "plasticity": 0}),
+    ("camp_flipped/wiring.ant", BLOCK, {"mtorc1": 1, "plasticity": 1, "camp": 0, "glutamate_signal": 0}),
+    ("camp_flipped/wiring.ant", ANTAGONIST, {"camp": 1, "pka": 1, "mtorc1": 1, "plasticity": 1}),
+    ("camp_flipped/wiring.ant", OPIOID, {"camp": -1, "mtorc1": -1, "plasticity": -1}),
+    ("camp_flipped/wiring.ant", {"pde_activity": 0.5}, {"camp": 1, "mtorc1": 1, "plasticity": 1}),
+    ("opioid_potentiation/wiring.ant", BLOCK, {"mu_relative": 0, "plasticity": 0}),
+    ("opioid_potentiation/wiring.ant", {"ketamine_eq": 450.0}, {"mu_relative": 1, "mtorc1": 0, "plasticity": 1}),
+    ("opioid_potentiation/wiring.ant", ANTAGONIST, OWN_ROAD),
+    ("opioid_potentiation/wiring_camp.ant", {"ketamine_eq": 450.0}, {"camp": -1, "mtorc1": 1, "plasticity": 1}),
+    ("opioid_potentiation/wiring_pi3k.ant", {"ketamine_eq": 450.0}, {"camp": -1, "mtorc1": 1, "plasticity": 1}),
+    ("opioid_potentiation/wiring_pi3k.ant", {"pde_activity": 0.5}, {"camp": 1, "mtorc1": 0, "plasticity": 0}),
+    ("glutamate_surge/wiring.ant", BLOCK, {"glutamate_signal": 1, "bdnf": 1, "mtorc1": 1, "plasticity": 1}),
+    ("glutamate_surge/wiring.ant", BLOCK | {"ampa_block": 1.0}, {"glutamate_signal": 1, "bdnf": 0, "mtorc1": 0}),
+    ("glutamate_surge/wiring.ant", ANTAGONIST, {"glutamate_signal": 0, "mtorc1": 0, "plasticity": 0}),
+    ("hnk/wiring.ant", {"hnk_eq": 100.0}, {"bdnf": 1, "mtorc1": 1, "plasticity": 1, "glutamate_signal": 0}),
+    ("hnk/wiring.ant", {"hnk_eq": 100.0, "ampa_block": 1.0}, {"bdnf": 0, "mtorc1": 0, "plasticity": 0}),
+    ("hnk/wiring.ant", BLOCK | ANTAGONIST, {"bdnf": 0, "mtorc1": 0, "plasticity": 0}),
+    ("opioid_expectancy/wiring.ant", BLOCK, {"mtorc1": 0, "plasticity": 0, "glutamate_signal": 0}),
+    ("opioid_expectancy/wiring.ant", ANTAGONIST, {"placebo_effect": -1, "mtorc1": 0, "plasticity": 0}),
+    ("opioid_expectancy/wiring.ant", OPIOID, {"placebo_effect": 0, "plasticity": 0}),
     ("none/wiring.ant", BLOCK | ANTAGONIST, {"mtorc1": 0, "plasticity": 0, "glutamate_signal": 0}),
     ("none/wiring.ant", OPIOID, {"mtorc1": 0, "plasticity": 0}),
 ]
@@ -178,10 +201,56 @@ def test_signs_are_those_of_the_wiring(wiring: str, imposed: dict[str, float], s
     assert {symbol: int(np.sign(d)) if abs(d) > 1e-8 else 0 for symbol, d in change.items()} == signs, change
 
 
-@pytest.mark.parametrize("wiring", [name for name in WIRINGS if not name.startswith(("nmda_rest", "none"))])
+SPARED = ("nmda_rest", "glutamate_surge", "hnk", "opioid_expectancy", "none")  # an antagonist does not touch plasticity
+ADDING = ("camp_flipped",)  # or adds to it
+
+
+@pytest.mark.parametrize("wiring", [name for name in WIRINGS if not name.startswith((*SPARED, *ADDING))])
 def test_an_antagonist_takes_from_a_block_where_opioids_matter(wiring: str) -> None:
-    block = {**BLOCK, "ketamine_eq": 450.0} if "ketamine_only" in wiring else BLOCK
+    by_ketamine_itself = "ketamine_only" in wiring or wiring.startswith("opioid_potentiation")
+    block = {**BLOCK, "ketamine_eq": 450.0} if by_ketamine_itself else BLOCK
     assert after(wiring, 1.0, **block | ANTAGONIST)["plasticity"] < after(wiring, 1.0, **block)["plasticity"] - 1e-6
+
+
+@pytest.mark.parametrize("wiring", [name for name in WIRINGS if name.startswith(SPARED)])
+def test_an_antagonist_leaves_plasticity_alone_where_opioids_do_not_matter(wiring: str) -> None:
+    driven = {**BLOCK, "hnk_eq": 100.0}
+    alone, both = after(wiring, 1.0, **driven), after(wiring, 1.0, **driven | ANTAGONIST)
+    assert both["plasticity"] == pytest.approx(alone["plasticity"], rel=1e-7, abs=1e-10)  # the solver keeps 1e-9 a step
+    assert alone["plasticity"] > 1e-4 or wiring.startswith(("none", "opioid_expectancy"))
+
+
+def test_the_surge_is_the_gated_surge_without_its_gate() -> None:
+    for imposed in (BLOCK, BLOCK | ANTAGONIST):
+        free = after("glutamate_surge/wiring.ant", 1.0, **imposed)
+        open_gate = after("gated_surge/wiring.ant", 1.0, surge_opioid_share=0.0, **imposed)
+        for symbol in ("glutamate_signal", "bdnf", "mtorc1", "plasticity"):
+            np.testing.assert_allclose(free[symbol], open_gate[symbol], rtol=1e-7)
+
+
+def test_potentiation_by_hand() -> None:
+    """Ketamine at twice its half level multiplies the endogenous ligand by 1 + 2/3 of the gain."""
+    got = after("opioid_potentiation/wiring.ant", 1e-6, ketamine_eq=1000.0, opioid_potentiation_half=500.0)
+    ligand = got["opioid_ligand_rest"] * (1 + got["opioid_potentiation_gain"] * 2 / 3)
+    activity = (got["mu_constitutive_activity"] + got["opioid_ligand_efficacy"] * ligand) / (1 + ligand)
+    assert got["mu_activity"] == pytest.approx(activity, rel=1e-9)
+
+
+def test_the_flipped_brake_falls_as_pka_rises() -> None:
+    """With PDE halved the flipped brake is the mirror of the source's: (PKA/KP)^-h against (PKA/KP)^h."""
+    source, flipped = (
+        after(f"{slug}/wiring.ant", 1e-6, pde_activity=0.5) for slug in ("camp_crosstalk", "camp_flipped")
+    )
+    assert source["pka"] == flipped["pka"]
+    assert source["pka_brake"] * flipped["pka_brake"] == pytest.approx(1, rel=1e-9)
+
+
+def test_expectancy_takes_its_share_of_the_placebo_effect() -> None:
+    wiring = "opioid_expectancy/wiring.ant"
+    alone, with_antagonist = after(wiring, 24.0), after(wiring, 24.0, **ANTAGONIST)
+    left = 1 - with_antagonist["placebo_opioid_share"] * with_antagonist["mu_occupancy_antagonist"]
+    assert with_antagonist["placebo_effect"] == pytest.approx(left * alone["placebo_effect"], rel=1e-9)
+    assert 0.4 < left < 0.7
 
 
 def test_the_gate_lowers_the_surge_upstream() -> None:
@@ -299,7 +368,7 @@ def test_plasticity_is_lost_or_not_below_rest() -> None:
 
 
 def test_nominal_values_are_prior_medians_unless_a_source_says_otherwise() -> None:
-    named = {"mu_ketamine_ki", "mu_naltrexone_ec50", "mu_naloxone_c50", "mu_morphine_k"}
+    named = {"mu_ketamine_ki", "mu_naltrexone_ec50", "mu_naloxone_c50", "mu_morphine_k", "pde4_inhibitor_activity"}
     tables = [CASE / "parts/parameters.tsv", *sorted(CASE.glob("mechanisms/*/parameters.tsv"))]
     rows = [row for table in tables for row in read_parameters(table).values() if row.prior]
     assert len(rows) > 40

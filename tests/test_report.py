@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from antagony.claim import Claim
 from antagony.claims import ClaimResult, Separation
+from antagony.condition import Condition, Probe
 from antagony.errors import ReportError
 from antagony.figures import plot_overview, plot_scenes, scene_doses, svg_text
 from antagony.replay import Replay
 from antagony.report import describe_test, save_picture, write_report
-from antagony.study import Claim, Condition, Finding, Probe
+from antagony.study import Finding
 from antagony.verdict import MechanismVerdict, Settings, SourceNote, Verdict
 
 MINUS = "\N{MINUS SIGN}"

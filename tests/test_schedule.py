@@ -471,7 +471,7 @@ def spray() -> Drug:
     nose = Target("depot", "depot_in", fraction=split[0], lag="spray_lag")
     gut = Target("central", "central_in", fraction=split[1], F="gut_share", duration="swallow")
     routes = {"nasal": Route((nose, gut)), "iv": Route((Target("central", "central_in"),))}
-    return Drug("spray", "Spray", 250.0, "", 0.8, (), None, routes, (), (), (), "", {})
+    return Drug("spray", "Spray", 250.0, "", 0.8, "", (), (), routes, (), (), (), "", {})
 
 
 VALUES = {"spray_lag": np.array([0.1, 0.2]), "gut_share": np.array([0.3, 0.6]), "swallow": np.array([1.0, 2.0])}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from antagony.case import Case
+from antagony.condition import Probe
 from antagony.errors import SimulationError
 from antagony.population import Population, draw_parameters, sample_population
 from antagony.simulation import Arm, Tolerances, acts_on_rates, simulate, snapshot
-from antagony.study import Probe
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
 BOTH = f"naltrexone 50 mg po at -45 min; {KETAMINE}"

@@ -15,9 +15,9 @@ import xarray as xr
 from antagony.calibration import calibrate
 from antagony.case import Case
 from antagony.claims import check_claims
+from antagony.condition import Probe
 from antagony.population import NOMINAL, Draws
 from antagony.simulation import Arm, simulate
-from antagony.study import Probe
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
 NALTREXONE = "naltrexone 50 mg po at -45 min"
@@ -191,8 +191,7 @@ def test_s8_one_or_two_doses_act_within_a_day_and_an_oral_drug_needs_weeks(case:
 
 
 def test_s8_a_dose_outside_the_label_runs_and_small_supervised_doses_are_on_record(case: Case) -> None:
-    label = case.drugs["esketamine"].label
-    assert label is not None
+    (label,) = case.drugs["esketamine"].labels
     assert (label.doses, label.max_per_week, label.observe) == (("28 mg", "56 mg", "84 mg"), 2, "2 h")
     assert case.notes(case.regimen("esketamine 56 mg nasal; esketamine 84 mg nasal at 72 h")) == ()
     often = case.notes(case.regimen("esketamine 84 mg nasal every 24 h x 3"))

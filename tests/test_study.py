@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
 import antagony
+from antagony.claim import Claim, read_claims
+from antagony.condition import Condition, Probe
 from antagony.errors import ClaimError, StudyError
 from antagony.parameters import Prior
-from antagony.study import Claim, Condition, Probe, Study, read_claims, read_study
+from antagony.study import Study, read_study, standard_error
 
 CASE = Path(antagony.__file__).parent / "cases" / "ketamine"
 CLAIM_FILES = [CASE / "claims.toml", *sorted(CASE.glob("mechanisms/*/claims.toml"))]
 STUDY_FILES = sorted(CASE.glob("studies/*.toml"))
+LISTED = """
+williams_2018 williams_2019 yoon_2019 marton_2019 krystal_2006 bobon_1988 fujita_2012 forward_45_2018 forward_3_2019
+fava_2016 yovell_2016 pecina_2021 eikemo_2017 ntx_alone_1987 dean_2006 ntx_alone_1985 rabiner_2011 lee_1988
+cfn_pet_2005 hirota_1999 bonaventura_2021 levinstein_2023 bonaventura_2022 wray_2018 li_2010 li_2011 autry_2011
+gideons_2014 yang_2018 klein_2020 zhang_2019 zhang_f_2021 zarate_2006 murrough_2013 newport_2015 fava_2018
+transform_2_2019 sustain_1_2019 memantine_2006 lanicemine_2014 lanicemine_2017 preskorn_2008 nagele_2015 nagele_2021
+taylor_2006 posternak_2005
+""".split()
 
 CLAIM = """
 [[claims]]
@@ -107,11 +119,14 @@ def test_every_statement_of_the_source_that_a_claim_can_hold_has_one() -> None:
 @pytest.mark.parametrize("path", STUDY_FILES, ids=lambda p: p.stem)
 def test_every_shipped_study_loads(path: Path) -> None:
     study = read_study(path)
-    assert study.findings
+    assert study.findings or not study.weighed
     for finding in study.findings:
         assert finding.grades or finding.kind == "none_different", finding.id
         assert all(study.design.arm(name) for name in finding.arms)
-    assert sum(finding.primary for finding in study.findings) == 1
+    assert any(finding.primary for finding in study.findings) == study.weighed
+    if study.weighed and study.is_human:  # outcomes of the same people: one is scored, unless the arms differ
+        arms = [finding.arms for finding in study.findings if finding.primary]
+        assert len(set(arms)) == len(arms)
 
 
 def test_sources_of_claims_and_studies_stand_in_the_bibliography() -> None:
@@ -127,6 +142,64 @@ def test_the_hypothesis_is_never_a_study() -> None:
     references = {study.reference for study in map(read_study, STUDY_FILES)}
     assert references
     assert not references & {"hopkins_2019", "wang_kaplin_2019", "sanacora_2019"}
+
+
+def test_every_listed_study_has_a_file_and_no_other_has() -> None:
+    assert sorted(LISTED) == [path.stem for path in STUDY_FILES]
+
+
+# Standard errors as the evidence derives them, from a 95 % interval, an 80 % interval or an exact p.
+DERIVED = [
+    ("forward_45_2018", "forward_5_madrs6", 0.63),
+    ("forward_45_2018", "forward_5_madrs10", 0.85),
+    ("forward_45_2018", "forward_4", 1.12),
+    ("forward_45_2018", "pooled", 0.70),
+    ("fava_2016", "hamd_4wk", 1.15),
+    ("fava_2016", "madrs_4wk", 1.68),
+    ("yovell_2016", "ssi_2wk", 2.12),
+    ("yovell_2016", "ssi_4wk", 2.47),
+    ("newport_2015", "response_24h", 0.42),
+    ("newport_2015", "remission_24h", 0.86),
+    ("transform_2_2019", "difference_28d", 1.69),
+    ("transform_2_2019", "difference_24h", 1.25),
+    ("sustain_1_2019", "relapse_remitters", 0.27),
+    ("sustain_1_2019", "relapse_responders", 0.315),
+    ("preskorn_2008", "difference_5d", 3.04),
+    ("nagele_2015", "difference_2h", 1.53),
+    ("nagele_2015", "difference_24h", 1.53),
+]
+
+
+@pytest.mark.parametrize(("study", "finding", "error"), DERIVED)
+def test_a_standard_error_is_the_one_derived_by_hand(study: str, finding: str, error: float) -> None:
+    found = read_study(CASE / "studies" / f"{study}.toml").finding(finding)
+    assert found.se == pytest.approx(error, abs=0.007)
+    assert found.interval is not None or found.p is not None
+    assert found.grades["se"] == ("read" if finding == "difference_28d" else "derived")
+
+
+def test_a_standard_error_gives_back_its_interval_and_its_p() -> None:
+    normal = NormalDist()
+    for level in (0.8, 0.95):
+        half = normal.inv_cdf((1 + level) / 2) * 1.3
+        assert standard_error("contrast", 2.0, (2 - half, 2 + half), level) == pytest.approx(1.3)
+        ends = (4 * math.exp(-half), 4 * math.exp(half))
+        assert standard_error("odds_ratio", 4.0, ends, level) == pytest.approx(1.3)
+    p = 2 * (1 - normal.cdf(1.8 / 0.7))
+    assert standard_error("contrast", -1.8, p=p) == pytest.approx(0.7)
+    assert standard_error("contrast", -1.8) is None
+
+
+def test_animals_are_asked_for_signs_and_what_is_not_weighed_says_why() -> None:
+    studies = [read_study(path) for path in STUDY_FILES]
+    animals = [study for study in studies if not study.is_human]
+    assert {study.species for study in animals} == {"rat", "mouse", "rat cells"}
+    assert all(f.value is None and f.sign != 0 for study in animals for f in study.findings)
+    assert {study.id for study in studies if not study.weighed} == {
+        "williams_2019", "fujita_2012", "rabiner_2011", "lee_1988", "cfn_pet_2005", "hirota_1999", "levinstein_2023",
+        "bonaventura_2022", "newport_2015", "sustain_1_2019", "taylor_2006", "posternak_2005",
+    }  # fmt: skip
+    assert all(study.reason for study in studies if not study.weighed)
 
 
 def test_murrough_agrees_with_its_own_statistics() -> None:
@@ -280,6 +353,24 @@ STUDY_FAULTS = [
     ("n = [20, 18]", "n = [20]", ', finding "contrast", key n: 1 numbers for 2 arms'),
     ('time = "24 h"\n', "", ', finding "contrast", key time: '),
     ('kind = "contrast"', 'kind = "direction"', ', finding "contrast", key sign: '),
+    ("se = 2.5", "se = 2.5\ninterval = [-9, -6]", ", key se: the interval or p beside it gives 0.765"),
+    ("se = 2.5", "interval = [-6, -9]", ", key interval: it has a lower, then an upper end"),
+    ("se = 2.5", "interval = [-6, -5]", ", key interval: it must hold the value"),
+    ("se = 2.5", "interval = [-9, -6]\np = 0.03", ", key p: an exact p stands in for an interval"),
+    ("se = 2.5", "margin = 3", ", key margin: only no difference"),
+    ("se = 2.5", "cutoff = 10", ", key threshold: threshold and cutoff belong to responders"),
+    ('kind = "contrast"', 'kind = "none_different"', ", key margin: no difference in a score needs the points"),
+    ('kind = "contrast"', 'kind = "value"', ", key arms: a finding of kind value concerns 1 arm"),
+    ('kind = "contrast"', 'kind = "odds_ratio"', ", key threshold: responders need the fall that counts"),
+    (
+        'kind = "contrast"',
+        'kind = "odds_ratio"\ncutoff = 10\noutput = "camp"',
+        ", key output: responders are counted on",
+    ),
+    ('kind = "contrast"', 'kind = "odds_ratio"\ncutoff = 10', ", key value: a ratio is above 0"),
+    ('kind = "crossover"', 'kind = "sequential"\nvisits = ["7 d", "24 h"]', "key design.visits: each visit is later"),
+    ('role = "discriminating"', 'role = "discriminating"\nspecies = 3', "key species: "),
+    ('grades = { n = "read" }', 'grades = { within = "assumed" }', 'there is no number "within" to grade'),
     ('kind = "contrast"', 'kind = "contrasts"', 'unknown word "contrasts"; did you mean "contrast"?'),
 ]
 
@@ -305,3 +396,39 @@ def test_a_responder_count_needs_its_people(tmp_path: Path) -> None:
     ):
         with pytest.raises(StudyError, match=message):
             study_of(tmp_path, head + numbers)
+
+
+def test_remission_is_a_cutoff_and_a_ratio_of_hazards_needs_no_time(tmp_path: Path) -> None:
+    head = STUDY[: STUDY.index("[[findings]]")]
+    body = '[[findings]]\nid = "a"\narms = {}\ngrade = "read"\nsource = "x"\n'
+    remission = body.format('["drug"]') + 'kind = "responders"\ntime = "24 h"\ncutoff = 10\nshare = 0.3\n'
+    assert study_of(tmp_path, head + remission).findings[0].cutoff == 10
+    with pytest.raises(StudyError, match="cutoff = 10"):
+        study_of(tmp_path, head + remission + "threshold = 0.5\n")
+    hazard = body.format('["drug", "placebo"]') + 'kind = "hazard_ratio"\nvalue = 0.49\ninterval = [0.29, 0.84]\n'
+    found = study_of(tmp_path, head + hazard).findings[0]
+    assert found.time is None
+    assert found.se == pytest.approx(0.271, abs=5e-4)
+
+
+def test_a_time_is_graded_where_the_file_says_so(tmp_path: Path) -> None:
+    text = STUDY.replace('grades = { n = "read" }', 'grades = { time = "assumed" }')
+    assert study_of(tmp_path, text).findings[0].grades["time"] == "assumed"
+    assert "time" not in study_of(tmp_path, STUDY).findings[0].grades
+
+
+def test_a_sequential_design_has_stages_and_visits(tmp_path: Path) -> None:
+    text = STUDY.replace('kind = "crossover"', 'kind = "sequential"\nvisits = ["7 d", "28 d"]')
+    design = study_of(tmp_path, text).design
+    assert design.visits == (168.0, 672.0)
+    assert design.washout == 336
+    with pytest.raises(StudyError, match="a sequential design names its stages"):
+        study_of(tmp_path, text.replace('[["drug", "placebo"], ["placebo", "drug"]]', '[["drug"], ["placebo"]]'))
+
+
+def test_only_what_is_not_weighed_may_have_no_findings(tmp_path: Path) -> None:
+    head = STUDY[: STUDY.index("[[findings]]")]
+    with pytest.raises(StudyError, match="key findings: a study without findings cannot be weighed"):
+        study_of(tmp_path, head)
+    text = head.replace('role = "disc', 'weighed = false\nreason = "background"\nrole = "disc')
+    assert study_of(tmp_path, text).findings == ()

@@ -10,9 +10,10 @@ import pytest
 
 import antagony.trial as trial_module
 from antagony.case import Case
+from antagony.condition import Condition, Probe
 from antagony.design import IDEAL, REALISTIC, Dropout, Enrolment, Estimand, Plan, plan_study, trial_values
 from antagony.errors import StudyError
-from antagony.study import Arm, Condition, Design, Probe, Trial, TrialNumber
+from antagony.study import Arm, Design, Trial, TrialNumber
 from antagony.trial import TrialRun, compare_study, simulate_trial, true_effects
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
@@ -46,7 +47,7 @@ def crossover(washout: float) -> Plan:
 @pytest.mark.parametrize("slug", ["camp_crosstalk", "none"])
 def test_the_estimate_is_unbiased_and_covers_with_and_without_a_drug_effect(case: Case, slug: str) -> None:
     """2,000 trials of 40 v 40 at nominal values, dropout at random; standard error of a coverage 0.005."""
-    truth = true_effects(case, slug, parallel())["primary"]
+    truth = true_effects(case, slug, parallel())["primary"].value
     realism = replace(REALISTIC, dropout="at_random")
     run = simulate_trial(case, slug, parallel(), replicates=2000, uncertain=False, realism=realism)
     assert 0.93 <= run.coverage(truth) <= 0.97
@@ -57,7 +58,7 @@ def test_the_estimate_is_unbiased_and_covers_with_and_without_a_drug_effect(case
 
 def test_carry_over_shows_after_five_days_and_not_after_thirty(case: Case) -> None:
     """Naltrexone still holds two receptors in five after five days: whoever had it first has a weaker second period."""
-    truth = true_effects(case, "camp_crosstalk", crossover(720.0))["primary"]
+    truth = true_effects(case, "camp_crosstalk", crossover(720.0))["primary"].value
     means, errors = {}, {}
     for days in (5, 30):
         run = simulate_trial(case, "camp_crosstalk", crossover(24.0 * days), replicates=400, uncertain=False)
@@ -125,8 +126,8 @@ def test_each_switch_does_what_it_says(case: Case) -> None:
     made = parallel(20)
     ideal = simulate_trial(case, "camp_crosstalk", made, replicates=2, uncertain=False, realism=IDEAL)
     assert np.ptp(ideal.ratings.rating.sel(visit=1).to_numpy()[:, :20]) < 1e-6  # one patient, many times
-    placebo = ideal.ratings.rating.to_numpy()[0, 20:]
-    np.testing.assert_allclose(placebo[:, 1], placebo[:, 0], rtol=1e-6)
+    untreated = ideal.ratings.rating.to_numpy()[0, 20:]
+    np.testing.assert_allclose(untreated[:, 1], untreated[:, 0], rtol=1e-6)
     base: Any = {"replicates": 200, "uncertain": False}
     on = simulate_trial(case, "camp_crosstalk", made, **base)
 
@@ -204,7 +205,7 @@ def test_a_sequential_design_combines_its_stages(case: Case) -> None:
     sequences = (("ketamine", "ketamine"), ("placebo", "ketamine"), ("placebo", "placebo"))
     made = plan("sequential", arms, (20, 20, 20), washout=336.0, sequences=sequences)
     run = simulate_trial(case, "camp_crosstalk", made, replicates=100, uncertain=False)
-    single = true_effects(case, "camp_crosstalk", made)["primary"]
+    single = true_effects(case, "camp_crosstalk", made)["primary"].value
     assert run.estimates.value.mean() == pytest.approx(single, abs=2.0)
     assert run.estimates.se.mean() > 0.5
     lone = plan(

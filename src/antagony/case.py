@@ -17,13 +17,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .claim import Claim, read_claims
 from .composition import Hook, Receptor, Sum, Text, join, mix, sums_text
-from .drug import Drug, read_drug
+from .condition import Probe, ProbeEntry
+from .design import Plan, plan_study
+from .drug import Drug, Label, check_targets, read_drug
 from .errors import CaseError, near_miss
 from .mechanism import Edge, Mechanism, Output, Variant, Wiring
 from .parameters import Parameter, Prior, read_parameters
 from .regimen import Regimen, parse_regimen
-from .study import Claim, Probe, ProbeEntry, Study, read_claims, read_study
+from .study import Study, read_study
 
 PACKAGED = "ketamine"
 WEEK = 168.0  # h
@@ -242,15 +245,22 @@ class Case:
             raise CaseError(f'"{slug}" names a mechanism twice; a mixture is of different ones')
         return self.wirings[slug] if len(names) == 1 else _mixture(slug, [self.wirings[name] for name in names])
 
+    def plan(self, name: str) -> Plan:
+        """The trial of a study of the case; raises CaseError with the near miss."""
+        if name not in self.studies:
+            raise CaseError(f'{self.folder.name} has no study "{name}"{near_miss(name, self.studies)}')
+        return plan_study(self.studies[name])
+
     def regimen(self, text: str) -> Regimen:
         """Prescription text -> regimen, its drugs and routes checked against the case."""
         return parse_regimen(text, drugs={name: tuple(self.drugs[name].routes) for name in self.dosable})
 
     def notes(self, regimen: Regimen) -> tuple[str, ...]:
-        """Sentences on doses outside what labels or trials usually give; such a regimen runs all the same."""
-        return tuple(
-            note for name in regimen.drugs if name in self.drugs for note in _label_notes(self.drugs[name], regimen)
-        )
+        """Caveats of the drugs given, and doses outside what labels or trials usually give; all of it runs the same."""
+        given = [self.drugs[name] for name in regimen.drugs if name in self.drugs]
+        notes = [f"{drug.name}: {drug.caveat}" for drug in given if drug.caveat]
+        notes += [note for drug in given for label in drug.labels for note in _label_notes(drug, label, regimen)]
+        return tuple(notes)
 
     def spell_out(self, probes: Iterable[Probe]) -> tuple[Probe, ...]:
         """Probes with every name of the case replaced by what it acts on; raises CaseError with the near miss."""
@@ -364,7 +374,8 @@ class Case:
             *(wirings.values() if len(wirings) == 1 else mix(self.prelude, self.hooks, wirings)),
         ]
         rows = self.parameters(slug, variants)
-        joined = join(slug.replace("+", "_and_"), self.prelude, texts, rows)
+        name = f"{slug.replace('+', '_and_')}_mechanism"  # models and symbols share one namespace
+        joined = join(name, self.prelude, texts, rows)
         outputs = {s: o for s, o in self.outputs.items() if s in joined.symbols}
         for drug in drugs.values():
             outputs |= {o.symbol: Output(o.symbol, o.title, o.unit) for o in drug.outputs}
@@ -407,15 +418,12 @@ def _mixture(slug: str, wirings: Sequence[Wiring]) -> Wiring:
     )
 
 
-def _label_notes(drug: Drug, regimen: Regimen) -> Iterator[str]:
-    """How the doses of one drug differ from its label."""
+def _label_notes(drug: Drug, label: Label, regimen: Regimen) -> Iterator[str]:
+    """How the doses of one drug by a label's route differ from the label."""
     from .units import parse_dose
 
-    label = drug.label
-    if label is None:
-        return
     usual = {parse_dose(text) for text in label.doses}
-    given = [dose for dose in regimen.doses if dose.drug == drug.name]
+    given = [dose for dose in regimen.doses if (dose.drug, dose.route) == (drug.name, label.route)]
     for amount, per_kg in sorted({(dose.amount, dose.per_kg) for dose in given} - usual):
         unit = "mg/kg" if per_kg else "mg"
         yield f"{drug.name} {amount:g} {unit} is not one of the usual doses ({', '.join(label.doses)})"
@@ -450,6 +458,8 @@ def open_case(folder: Path | str | None = None) -> Case:
         raise CaseError(f"{path}: no case.toml here; a case is a folder that holds one")
     head = _validated(_CaseFile, path / "case.toml")
     drugs = {name: read_drug(path / "drugs" / name) for name in _drug_order(path, head.drugs)}
+    for drug in drugs.values():
+        check_targets(drug, drugs)
     parts = {p.stem: _text(p) for p in sorted((path / "parts").glob("*.ant"))}
     wirings = {slug: _read_wiring(path / "mechanisms" / slug, parts) for slug in head.mechanisms}
     case = Case(

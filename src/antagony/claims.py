@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from .calibration import Calibrated, CalibratedPrior, calibrate_prior
 from .case import Case
+from .claim import Claim
+from .condition import Condition
 from .errors import ClaimError, near_miss
 from .mechanism import Mechanism
 from .simulation import Arm, simulate
-from .study import Claim, Condition
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]

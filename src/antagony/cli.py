@@ -1,4 +1,4 @@
-"""The command line: antagony verdict | simulate | claims | diff | lint."""
+"""The command line: antagony verdict | simulate | claims | trial | diff | lint."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ VariantOption = Annotated[
 def verdict(
     out: Annotated[Path, typer.Option(help="Where the report is written (one HTML file).")] = Path("verdict.html"),
     draws: Annotated[int, typer.Option(min=1, help="Prior draws over which claims are checked.")] = 2000,
-    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 200,
+    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 64,
     seed: SeedOption = 1,
     mechanism: Annotated[
         list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
@@ -180,6 +180,69 @@ def claims(
 
 
 @app.command()
+def trial(
+    plan: Annotated[str, typer.Argument(help="A study or design of the case, such as williams_2018; or a TOML file.")],
+    mechanism: Annotated[
+        list[str] | None, typer.Option("--mechanism", help="Only these rivals, or a mixture a+b; may be repeated.")
+    ] = None,
+    replicates: Annotated[int, typer.Option(min=1, help="How many times the trial is run.")] = 1000,
+    patients: Annotated[int | None, typer.Option(help="Patients in all, shared out as the design does.")] = None,
+    washout: Annotated[str | None, typer.Option(help="From one period to the next, such as 30 d.")] = None,
+    nominal: Annotated[
+        bool, typer.Option("--nominal", help="Every trial under nominal values, not each under its own prior draw.")
+    ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out placebo, unblinding, heterogeneity, residual or carry_over; may be repeated."),
+    ] = None,
+    dropout: Annotated[str, typer.Option(help="none, at_random or not_at_random (by a severity nobody rated).")] = (
+        "not_at_random"
+    ),
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals; power is judged by it.")] = 0.95,
+    variant: VariantOption = None,
+    seed: SeedOption = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Write .csv (estimates), .nc (every rating) or .svg (figure) as well.")
+    ] = None,
+    case: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a trial many times under each mechanism: what it would find, its power, and where published results fall.
+
+    Patients are enrolled, treated, rated with error, lost and analysed as the design asks. Example:
+    antagony trial williams_2018 --mechanism camp_crosstalk --mechanism nmda_rest --patients 26
+    """
+    from .case import open_case
+    from .design import realism_without
+    from .trial import compare_study, simulate_trial
+    from .trial_report import print_trials, trial_table, write_trials
+
+    opened = open_case(case)
+    chosen = opened.plan(plan)
+    chosen = chosen.spaced(washout) if washout is not None else chosen
+    chosen = chosen.resized(patients) if patients is not None else chosen
+    realism = realism_without(without or (), dropout)
+    answers = []
+    slugs = mechanism or list(opened.wirings)
+    with show_progress() as tell:
+        for i, slug in enumerate(slugs):
+            run = simulate_trial(
+                opened, slug, chosen, replicates=replicates, seed=seed, realism=realism, uncertain=not nominal,
+                level=level, variants=parse_variants(variant),
+                progress=lambda text, done, total, i=i: tell(text, i * total + done, len(slugs) * total),
+            )  # fmt: skip
+            answers.append((run, compare_study(opened, run)))
+    if out is not None:
+        write_trials(answers, out)
+    if as_json:
+        print_json(trial_table(answers))
+        return
+    print_trials(answers, show_console())
+    if out is not None:
+        show_console().print(f"written: {out}", markup=False)
+
+
+@app.command()
 def diff(
     first: Annotated[str, typer.Argument(help="A mechanism.")],
     second: Annotated[str, typer.Argument(help="Another, or the same with --variant for the second.")],
@@ -210,7 +273,7 @@ def diff(
 def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
     """Check everything a case holds: models, units, numbers, sources, claims, studies. Exit code 1 on an error."""
     from .case import open_case
-    from .lint import lint_case
+    from .lint import describe_grades, lint_case
 
     opened = open_case(case)
     issues = lint_case(opened)
@@ -222,6 +285,7 @@ def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
             console.print(f"{issue.level}: {issue.where}: {issue.message}", markup=False)
         errors = sum(issue.level == "error" for issue in issues)
         console.print(f"{opened.title}: {errors} errors, {len(issues) - errors} warnings")
+        console.print(describe_grades(opened), soft_wrap=True)
     if any(issue.level == "error" for issue in issues):
         raise typer.Exit(1)
 

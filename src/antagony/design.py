@@ -8,11 +8,12 @@ What a plan leaves out (dropout, spread of baselines, residual of a visit) the c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal, get_args
 
-from .errors import StudyError, near_miss
+from .errors import StudyError, UnitError, near_miss
 from .study import Design, Finding, Study, Trial
+from .units import parse_time
 
 Dropout = Literal["none", "at_random", "not_at_random"]
 Measure = Literal["difference", "responders"]
@@ -65,6 +66,21 @@ REALISTIC = Realism()
 
 IDEAL = Realism(False, False, False, False, False, "none")
 """No placebo response, unblinding, differences, rating error, carry-over or dropout."""
+
+
+def realism_without(names: Sequence[str], dropout: str = "not_at_random") -> Realism:
+    """A realistic trial without some of what makes it so; raises StudyError with the near miss.
+
+    >>> realism_without(["placebo"]).placebo, realism_without([], "none").dropout
+    (False, 'none')
+    """
+    known = [f.name for f in fields(Realism) if f.name != "dropout"]
+    for name in names:
+        if name not in known:
+            raise StudyError(f'a trial cannot be run without "{name}"{near_miss(name, known)}')
+    if dropout not in get_args(Dropout):
+        raise StudyError(f'unknown dropout "{dropout}"{near_miss(dropout, get_args(Dropout))}')
+    return replace(REALISTIC, **dict.fromkeys(names, False), dropout=dropout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +150,16 @@ class Plan:
         """Patients in all."""
         return sum(self.sizes)
 
+    def spaced(self, washout: str) -> Plan:
+        """The plan with another time from one period to the next, such as "30 d"."""
+        try:
+            hours = parse_time(washout)
+        except UnitError as error:
+            raise StudyError(f"{self.origin or self.id}, key design.washout: {error}") from None
+        if self.periods == 1:
+            raise StudyError(f"{self.origin or self.id}, key design.washout: this design has one period")
+        return replace(self, design=replace(self.design, washout=hours))
+
     def resized(self, patients: int) -> Plan:
         """The plan with another number of patients in all, shared out in the same proportions."""
         if patients < 1:
@@ -159,7 +185,8 @@ def plan_study(study: Study, *, washout: float = 720.0) -> Plan:
     `washout` [h] stands in for one that was not published. Raises StudyError where no finding is a rating at a time.
     """
     design, notes = study.design, []
-    rated = [f for f in study.findings if f.output == "score" and f.time is not None and f.kind != "hazard_ratio"]
+    ratings = [f for f in study.findings if f.output == "score" and f.time is not None and f.kind != "hazard_ratio"]
+    rated = [f for f in ratings if f.cutoff is None]  # no estimand counts remission
     if not rated:
         raise StudyError(
             f"studies/{study.id}.toml: no finding is a rating of symptoms at a time, so there is no trial to run; "

@@ -155,7 +155,7 @@ class DrugOutput:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Usual doses, spacing and observation: a regimen outside them runs, with a note."""
+    """Usual doses of one route, spacing and observation: a regimen outside them runs, with a note."""
 
     __pydantic_config__ = _STRICT
 
@@ -168,7 +168,7 @@ class Label:
     source: str = ""
 
 
-RouteName = Literal["iv", "po", "nasal", "im", "sc"]
+RouteName = Literal["iv", "po", "nasal", "sl", "im", "sc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,9 @@ class _DrugFile:
     molar_mass: float | None = None
     molar_mass_source: str = ""
     base_per_salt: float = 1.0
+    caveat: str = ""
     requires: tuple[str, ...] = ()
-    label: Label | None = None
+    labels: tuple[Label, ...] = ()
     routes: dict[RouteName, Route] = field(default_factory=dict)
     loads: tuple[Load, ...] = ()
     exposures: tuple[Exposure, ...] = ()
@@ -191,15 +192,19 @@ class _DrugFile:
 
 @dataclass(frozen=True, slots=True)
 class Drug:
-    """A drug of a case. One without routes is a shared site of action, present when another drug requires it."""
+    """A drug of a case. One without routes is a shared site of action, present when another drug requires it.
+
+    A route's targets may be states, inputs and parameters of a drug that this one requires.
+    """
 
     name: str
     title: str
     molar_mass: float | None  # [g/mol]
     molar_mass_source: str
     base_per_salt: float
+    caveat: str  # said with every regimen that gives the drug
     requires: tuple[str, ...]
-    label: Label | None
+    labels: tuple[Label, ...]
     routes: Mapping[str, Route]
     loads: tuple[Load, ...]
     exposures: tuple[Exposure, ...]
@@ -240,7 +245,10 @@ def resolve(amount: Amount, milligrams: float, values: Mapping[str, float]) -> f
 
 
 def read_drug(folder: Path) -> Drug:
-    """The drug of a folder, checked within itself. Raises CaseError naming file and key."""
+    """The drug of a folder, checked within itself. Raises CaseError naming file and key.
+
+    Its targets may belong to drugs that it requires: `check_targets` checks them once all drugs are read.
+    """
     tables = _read_tables(folder / "drug.toml")
     drug = Drug(
         name=folder.name,
@@ -251,6 +259,22 @@ def read_drug(folder: Path) -> Drug:
     for fault in _faults(drug):
         raise CaseError(f"{folder / 'drug.toml'}: {fault}")
     return drug
+
+
+def check_targets(drug: Drug, drugs: Mapping[str, Drug]) -> None:
+    """Refuse inputs, amounts and shares that neither the drug nor the drugs it requires define.
+
+    `drugs`: all drugs of the case by name. Raises CaseError naming file and key.
+    """
+    required = [drugs[name] for name in drug.requires if name in drugs]
+    parameters = {row.id: row for owner in (*required, drug) for row in owner.parameters.values()}
+    place = " or ".join(["parameters.tsv", *(f"in that of {owner.name}" for owner in required)])
+    for name, route in drug.routes.items():
+        for index, target in enumerate(route.targets):
+            for fault in _target_faults(target, parameters, place):
+                raise CaseError(f"drugs/{drug.name}/drug.toml: key routes.{name}.targets.{index}.{fault}")
+        for fault in _split_faults(route, parameters):
+            raise CaseError(f"drugs/{drug.name}/drug.toml: key routes.{name}.targets: {fault}")
 
 
 def _read_text(path: Path) -> str:
@@ -271,7 +295,7 @@ def _read_tables(path: Path) -> _DrugFile:
         raise CaseError("\n".join(f"{path}: {_explain(detail)}" for detail in error.errors())) from None
 
 
-_TABLES = {"label": Label, "targets": Target, "loads": Load, "exposures": Exposure, "outputs": DrugOutput}
+_TABLES = {"labels": Label, "targets": Target, "loads": Load, "exposures": Exposure, "outputs": DrugOutput}
 
 
 def _explain(detail: Mapping[str, Any]) -> str:
@@ -299,25 +323,19 @@ def _faults(drug: Drug) -> Iterator[str]:
         yield "key molar_mass: a drug with routes needs a molar mass [g/mol] above 0"
     if not drug.base_per_salt > 0:
         yield f"key base_per_salt: {drug.base_per_salt:g} is not above 0"
-    if drug.label and drug.label.route not in drug.routes:
-        yield f'key label.route: no route "{drug.label.route}"{near_miss(drug.label.route, drug.routes)}'
-    for name, route in drug.routes.items():
-        for index, target in enumerate(route.targets):
-            for fault in _target_faults(target, drug.parameters):
-                yield f"key routes.{name}.targets.{index}.{fault}"
-    for name, route in drug.routes.items():
-        for fault in _split_faults(route, drug.parameters):
-            yield f"key routes.{name}.targets: {fault}"
+    for index, label in enumerate(drug.labels):
+        if label.route not in drug.routes:
+            yield f'key labels.{index}.route: no route "{label.route}"{near_miss(label.route, drug.routes)}'
 
 
-def _target_faults(target: Target, parameters: Mapping[str, Parameter]) -> Iterator[str]:
+def _target_faults(target: Target, parameters: Mapping[str, Parameter], place: str) -> Iterator[str]:
     if target.input not in parameters:
-        yield f'input: no parameter "{target.input}" in parameters.tsv{near_miss(target.input, parameters)}'
+        yield f'input: no parameter "{target.input}" in {place}{near_miss(target.input, parameters)}'
     elif parameters[target.input].unit != INPUT_UNIT:
         yield f'input: parameter "{target.input}" has unit {parameters[target.input].unit}, not {INPUT_UNIT}'
     for key, amount in target.amounts.items():
         if isinstance(amount, str) and amount not in parameters:
-            yield f'{key}: no parameter "{amount}" in parameters.tsv{near_miss(amount, parameters)}'
+            yield f'{key}: no parameter "{amount}" in {place}{near_miss(amount, parameters)}'
 
 
 def _split_faults(route: Route, parameters: Mapping[str, Parameter]) -> Iterator[str]:

@@ -57,7 +57,7 @@ def parallel_contrast(first: Array, second: Array) -> Estimate:
     effects = np.zeros((size, columns))  # D_k; at baseline, before any drug, 0
     fits = []
     for k in range(1, columns):
-        seen = np.isfinite(ratings[:, :, : k + 1]).all(axis=2)
+        seen = np.asarray(np.isfinite(ratings[:, :, : k + 1]).all(axis=2))
         filled = np.where(np.isfinite(ratings), ratings, 0.0)
         design = np.concatenate(
             [np.ones((size, patients, 1)), np.broadcast_to(arm[:, None], (size, patients, 1)), filled[:, :, :k]], axis=2

@@ -74,7 +74,7 @@ _STYLE = {
 
 
 @contextmanager
-def _style(**more: object) -> Iterator[None]:
+def figure_style(**more: object) -> Iterator[None]:
     """Matplotlib's own defaults and ours, whatever the user's settings; as they were afterwards."""
     from matplotlib import style
 
@@ -93,7 +93,7 @@ def plot_scenes(answer: MechanismVerdict, scenes: Mapping[str, str]) -> Figure:
     shown = {name: text for name, text in scenes.items() if name in answer.curves.arm}
     outputs = [n for n in PANELS if n in answer.curves] or [str(n) for n in answer.curves.data_vars][:6]
     columns = min(len(outputs), 3)
-    with _style():
+    with figure_style():
         handles = _legend(shown)
         figure, panels = _grid(-(-len(outputs) // columns), columns, panel=(2.45, 1.3), gaps=(0.5, 0.72), above=0.52)
         for panel, output in zip(panels.ravel(), outputs, strict=False):
@@ -114,7 +114,7 @@ def plot_overview(verdict: Verdict, scenes: Mapping[str, str]) -> Figure:
     known = {str(name) for answer in answers for name in answer.curves.arm.values}
     shown = {name: text for name, text in scenes.items() if name in known}
     columns = [(t, present) for t, o in COLUMNS if (present := {n: s for n, s in o.items() if _has(answers, n)})]
-    with _style():
+    with figure_style():
         figure, panels = _grid(len(answers), len(columns), panel=(2.15, 1.1), gaps=(0.42, 0.3), above=0.6)
         for j, (title, outputs) in enumerate(columns):
             limits = _limits(answers, list(outputs), shown)
@@ -292,7 +292,7 @@ def plot_finding(replays: Sequence[Replay]) -> Figure:
 
     first = replays[0]
     width, height = 4.4, 0.24 * (len(replays) + 1) + 0.6
-    with _style():
+    with figure_style():
         figure = Figure(figsize=(width, height))
         panel = figure.add_axes((1.15 / width, 0.43 / height, (width - 2.1) / width, 1 - 0.53 / height))
         ends = _span(replays)
@@ -333,7 +333,7 @@ def _span(replays: Sequence[Replay]) -> tuple[float, float]:
 def _draw_observed(panel: Axes, replay: Replay, ends: tuple[float, float]) -> None:
     """The published value with its interval as a band through all rows; a bare sign as a shaded side."""
     low, high, value = replay.observed_low, replay.observed_high, replay.observed
-    if value is None and (sign := replay.finding.sign):
+    if value is None and not replay.in_animals and (sign := replay.finding.sign):
         low, high = (0.0, ends[1]) if sign > 0 else (ends[0], 0.0)
         panel.annotate("this side; size not published", ((low + high) / 2, -1), ha="center", va="center", fontsize=7.5)
     if low is not None and high is not None:
@@ -378,7 +378,7 @@ def svg_text(figure: Figure, name: str, label: str, *, outlines: bool = False) -
     Ids are salted with `name`, so that several figures share one page.
     """
     buffer = StringIO()
-    with _style(**{"svg.hashsalt": name, "svg.fonttype": "path" if outlines else "none"}):
+    with figure_style(**{"svg.hashsalt": name, "svg.fonttype": "path" if outlines else "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     body = text[text.index("<svg") :].strip()

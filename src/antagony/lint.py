@@ -6,20 +6,26 @@ What a single file can say about itself is refused when it is read; here stand t
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from .case import Case
+from .claim import Claim
 from .composition import check_units
+from .condition import Condition
 from .errors import AntagonyError, CaseError, near_miss
 from .mechanism import Mechanism
-from .parameters import Parameter
-from .study import Claim, Condition, Finding, Study
+from .parameters import GRADES, Parameter
+from .study import Finding, Study
 
 SOURCELESS = ("assumed", "definition")
 """Grades of numbers that nobody need have published."""
+
+SIGNS = ("direction", "none_different")
+"""Kinds of findings that a study in animals may have."""
 
 USED_ELSEWHERE = "used by trials"
 """In a row's note: the number is read outside the models, so that no equation needs it."""
@@ -49,13 +55,39 @@ def lint_case(case: Case) -> list[Issue]:
     return sorted(dict.fromkeys(found), key=lambda issue: issue.level)
 
 
+def count_grades(case: Case) -> dict[str, dict[str, int]]:
+    """How many numbers of each grade a case holds: {"parameters": {grade: count}, "studies": {grade: count}}.
+
+    Definitions (units, probes at rest) are no numbers of anybody's and are not counted.
+    """
+    parameters = [row.grade for row in _rows(case)]
+    studies: list[str] = []
+    for study in case.studies.values():
+        trial = study.trial
+        studies += [number.grade for number in (*trial.numbers.values(), trial.baseline_sd) if number is not None]
+        studies += [grade for arm in study.design.arms for grade in (arm.n_grade, arm.cue_grade) if grade]
+        studies += [grade for finding in study.findings for grade in finding.grades.values()]
+    counted = {"parameters": Counter(parameters), "studies": Counter(studies)}
+    return {kind: {g: counts[g] for g in GRADES if g != "definition"} for kind, counts in counted.items()}
+
+
+def describe_grades(case: Case) -> str:
+    """The grades of a case's numbers in one line."""
+    parts = [
+        f"{kind} {', '.join(f'{count} {grade}' for grade, count in counts.items())}"
+        for kind, counts in count_grades(case).items()
+    ]
+    return f"Numbers: {'; '.join(parts)}."
+
+
 # --- models --------------------------------------------------------------------------------------------------------
 
 
 def check_models(case: Case) -> Iterator[Issue]:
-    """Every mechanism composes without drugs, with each alone and with all, and no unit contradicts another."""
-    sets = [(), *((name,) for name in case.dosable), case.dosable]
-    for slug in case.wirings:
+    """Every mechanism composes without drugs and with all, one with each drug alone, and all units agree."""
+    alone: list[tuple[str, ...]] = [(name,) for name in case.dosable]
+    for i, slug in enumerate(case.wirings):  # a drug's text meets the wiring only through sums that all share
+        sets: list[tuple[str, ...]] = [(), case.dosable, *([] if i else alone)]
         for drugs in dict.fromkeys(sets):
             yield from _model_issues(case, slug, drugs, {})
 
@@ -85,6 +117,19 @@ def check_edges(case: Case) -> Iterator[Issue]:
                     yield Issue("error", where, f'no readout or state "{name}"{near_miss(name, symbols)}')
             if edge.parameter and edge.parameter not in rows:
                 yield Issue("error", where, f'no parameter "{edge.parameter}"{near_miss(edge.parameter, rows)}')
+
+
+def check_routes(case: Case) -> Iterator[Issue]:
+    """Every dose arrives in a state that the drug, or one that it requires, brings along."""
+    for name in case.dosable:
+        for slug in list(case.wirings)[:1]:  # a drug's states are the same in all
+            mechanism = _composed(case, slug, [name])
+            states = set(mechanism.state_units) if mechanism else set()
+            for route, way in case.drugs[name].routes.items():
+                for target in way.targets:
+                    if states and target.state not in states:
+                        message = f'key routes.{route}: no state "{target.state}"{near_miss(target.state, states)}'
+                        yield Issue("error", f"drugs/{name}/drug.toml", message)
 
 
 def check_listing(case: Case) -> Iterator[Issue]:
@@ -209,7 +254,7 @@ def _other_sources(case: Case) -> Iterator[tuple[str, str, str]]:
     """(where, source, name) of every source outside the parameter tables."""
     for name, drug in case.drugs.items():
         targets = [target for route in drug.routes.values() for target in route.targets]
-        for source in [drug.label.source if drug.label else "", *(target.source for target in targets)]:
+        for source in [*(label.source for label in drug.labels), *(target.source for target in targets)]:
             if source:
                 yield f"drugs/{name}/drug.toml", source, name
     for where, claim, _ in _claims(case):
@@ -314,10 +359,51 @@ def check_samples(case: Case) -> Iterator[Issue]:
         for name in study.overlaps:
             if name not in samples:
                 yield Issue("error", where, f'key overlaps: no study has the sample "{name}"{near_miss(name, samples)}')
-        for finding in study.findings:
-            other = scored.setdefault((study.sample, finding.output), study.id) if finding.primary else study.id
+        for finding in _scored(study):
+            other = scored.setdefault((study.sample, finding.output), study.id)
             if other != study.id:
                 yield Issue("error", where, f'"{finding.id}" scores the people of {other} again ({study.sample})')
+    for study in case.studies.values():
+        for finding in _scored(study):
+            for other in filter(None, (scored.get((name, finding.output)) for name in study.overlaps)):
+                message = f'"{finding.id}" scores some people of {other} again; one of the two is weighed = false'
+                yield Issue("error", f"studies/{study.id}.toml", message)
+
+
+def check_weighing(case: Case) -> Iterator[Issue]:
+    """A study that is weighed has a primary finding, and one that is not has its reason and no primary finding."""
+    for study in case.studies.values():
+        where, primary = f"studies/{study.id}.toml", [f.id for f in study.findings if f.primary]
+        if study.weighed and not primary:
+            yield Issue("error", where, "key findings: none is primary, so nothing of a weighed study would be scored")
+        if study.weighed and study.reason:
+            yield Issue("error", where, "key reason: it tells why a study is not weighed, and this one is")
+        if not study.weighed and not study.reason:
+            yield Issue("error", where, "key reason: a study that is not weighed says why")
+        if not study.weighed and primary:
+            yield Issue("error", where, f'"{primary[0]}" is primary, but the study is not weighed')
+        for finding in study.findings:
+            if finding.kind == "hazard_ratio" and finding.primary:
+                yield Issue("error", where, f'"{finding.id}" is a hazard ratio, which is never weighed')
+
+
+def check_paradigms(case: Case) -> Iterator[Issue]:
+    """A study in animals or cells names its paradigm and has signs for findings; one in people has no paradigm."""
+    for study in case.studies.values():
+        where = f"studies/{study.id}.toml"
+        if study.is_human == bool(study.paradigm):
+            message = "people have none" if study.is_human else f"missing; in which test was the {study.species}?"
+            yield Issue("error", where, f"key paradigm: {message}")
+        for finding in study.findings:
+            if not study.is_human and finding.kind not in SIGNS:
+                message = (
+                    f'"{finding.id}" is of kind {finding.kind}; of animals only a sign counts ({", ".join(SIGNS)})'
+                )
+                yield Issue("error", where, message)
+
+
+def _scored(study: Study) -> list[Finding]:
+    return [finding for finding in study.findings if finding.primary and study.weighed]
 
 
 def check_calibration(case: Case) -> Iterator[Issue]:
@@ -381,6 +467,7 @@ CHECKS: tuple[Check, ...] = (
     check_models,
     check_variants,
     check_edges,
+    check_routes,
     check_listing,
     check_units_known,
     check_sources,
@@ -392,6 +479,8 @@ CHECKS: tuple[Check, ...] = (
     check_studies,
     check_trial_numbers,
     check_samples,
+    check_weighing,
+    check_paradigms,
     check_calibration,
     check_probes,
     check_trial,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .case import Case
+from .claim import Claim
 from .claims import ClaimResult, check_claims, claim_models
 from .simulation import Tolerances, build_kernels
-from .study import Claim
 from .verdict import read_bibliography
 
 Progress = Callable[[str, int, int], None]

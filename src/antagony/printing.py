@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ReportError
+from .files import write_text, write_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -210,7 +211,8 @@ def _replay_table(answer: Verdict) -> Any:  # noqa: ANN401
 def _observed(replay: Any) -> str:  # noqa: ANN401
     """Published value, or in words where only a direction is known."""
     if replay.finding.kind == "direction":
-        return {1: "falls less", -1: "falls more"}[replay.finding.sign]
+        words = {1: "falls less", -1: "falls more"} if replay.finding.output == "score" else {1: "higher", -1: "lower"}
+        return words[replay.finding.sign]
     if replay.finding.kind == "none_different":
         return "same"
     return "" if replay.observed is None else f"{replay.observed:.3g}"
@@ -317,14 +319,14 @@ def matrix_table(matrix: Matrix) -> dict[str, Any]:
 
 def write_matrix(matrix: Matrix, out: Path) -> Path:
     """Write claims x mechanisms whole or not at all: .html, .csv (a line for each answer) or .json."""
-    from .report import write_matrix_page, write_whole
+    from .report import write_matrix_page
 
     check_ending(out, MATRIX_ENDINGS)
     if out.suffix == ".html":
         return write_matrix_page(matrix, out)
     table = matrix_table(matrix)
     if out.suffix == ".json":
-        return write_whole(out, json.dumps(table, indent=1, allow_nan=False) + "\n")
+        return write_text(out, json.dumps(table, indent=1, allow_nan=False) + "\n")
     import csv
     from io import StringIO
 
@@ -333,7 +335,7 @@ def write_matrix(matrix: Matrix, out: Path) -> Path:
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(table["claims"])
-    return write_whole(out, text.getvalue())
+    return write_text(out, text.getvalue())
 
 
 def check_ending(out: Path, endings: Sequence[str]) -> None:
@@ -360,23 +362,9 @@ def show_run(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) ->
 
 def write_run(run: xr.Dataset, out: Path) -> None:
     """Write a dataset whole or not at all: .csv, .nc or .svg (.zarr is streamed). Raises ReportError."""
-    import os
-    import tempfile
-
     writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_svg}
     check_ending(out, tuple(writers))
-    try:
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=".part-", suffix=out.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error}") from None
-    try:
-        writers[out.suffix](run, Path(name))
-        os.replace(name, out)
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+    write_whole(out, lambda path: writers[out.suffix](run, path))
 
 
 def _write_csv(run: xr.Dataset, path: Path) -> None:

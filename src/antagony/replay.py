@@ -1,13 +1,13 @@
 """Published findings replayed: what each mechanism predicts for the arms of a study, beside what was observed.
 
-Patients differ within a draw, uncertain parameters between draws; an arm's mean of n patients carries both.
+Patients differ within a draw, uncertain parameters between draws; an arm's mean of n patients carries both. Of animals
+only signs are asked, of the typical subject, and a sign holds in people with a probability that the paradigm shares.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -19,9 +19,9 @@ from .calibration import calibrate, study_arm
 from .case import Case
 from .mechanism import Mechanism
 from .parameters import Parameter
-from .population import Draws, Population, draw_parameters, sample_population
-from .simulation import Arm, simulate
-from .study import Finding, Study
+from .population import TYPICAL, Draws, Population, draw_parameters, sample_population
+from .simulation import Arm, Tolerances, simulate
+from .study import RATIOS, Finding, Study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,9 +30,18 @@ Array = NDArray[np.float64]
 
 CALIBRATION_PATIENTS = 32  # over whom the outcome scale of a replayed draw is averaged
 REPLAY_DRAWS = 48  # prior draws, each with the whole population
+REPLAY_PATIENTS = 64
+CHRONIC_DOSES = 7  # a study with an arm of more doses is chronic ...
+CHRONIC_PATIENTS = 24  # ... and replayed with fewer patients, for its doses cost more than theirs
+REPLAY_TOLERANCES = Tolerances(1e-4, 1e-6)  # moves a mean score by a hundredth of a point at most (tested)
+CHRONIC_TOLERANCES = Tolerances(1e-3, 1e-5)  # ... and by a tenth at most (tested)
+UNKNOWN_SIZE = 30  # patients of an arm whose number was not published, nor the error of its finding
+RESIDUAL_NODES = 9  # Gauss-Hermite points over the residual of a visit
 WIDE = 1.96  # half-width of a 95 % interval in standard errors
 SURPRISE = 0.05  # a significant finding with a smaller predictive probability is not explained (no effect: 0.025)
-NO_DIFFERENCE = 0.05  # a predicted change of an output up to this much counts as no difference
+NOISE = 1e-6  # a standard error below this is the solver's, not a trial's
+SHARE_OF_DRAWS = "share of draws"
+NO_DIFFERENCE = 0.05  # a predicted difference up to this much counts as none, unless the finding states its margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +49,12 @@ class Replay:
     """One published finding against one mechanism.
 
     `predicted` with its 95 % predictive interval `low` to `high` (patients drawn, uncertain parameters drawn, outcome
-    scale calibrated); `observed` with `observed_low` to `observed_high` where published. `agrees`: the observation lies
-    within the interval; a significant direction has a predictive probability of at least 5 %; a bare sign more than
-    75 % (None between 25 and 75 %). None where it cannot be said.
-    `calibrates`: the finding set the outcome scale, so agreement is no success. `text` tells the finding in one line.
+    scale calibrated); `observed` with `observed_low` to `observed_high` where published; odds ratios on the log.
+    `agrees`: the observation lies within the interval; a significant direction has a predictive probability of at least
+    5 %; a bare sign more than 75 % (None between 25 and 75 %). None where it cannot be said. Of a study in animals
+    `predicted` is the share of draws with the published sign, `low` to `high` its Wilson interval.
+    `calibrates`: the finding set the outcome scale, so agreement is no success; `weighed` is the study's, and False for
+    a hazard ratio. `text` tells the finding in one line.
     """
 
     study: str
@@ -60,15 +71,38 @@ class Replay:
     agrees: bool | None
     calibrates: bool
     note: str
+    weighed: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether agreement would be a success: the finding is weighed and set no scale."""
+        return self.weighed and not self.calibrates
+
+    @property
+    def in_animals(self) -> bool:
+        """Whether the prediction is the share of draws with a sign seen in animals."""
+        return self.unit == SHARE_OF_DRAWS
 
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    """Scores or another output of one arm at one time: (draw, patient)."""
+    """One arm at one time (draw, patient): expected reading, its variance over a visit's residual, and the baseline.
+
+    `latent` is the logit of score over maximum before the residual of SD `residual` (of another output the output
+    itself), `top` the largest score. `n` patients, None where not published.
+    """
 
     values: Array
+    variance: Array
     baseline: Array
+    latent: Array
+    residual: float
+    top: float
     n: int | None
+
+    @property
+    def size(self) -> int:
+        return self.n or UNKNOWN_SIZE
 
 
 def replay_study(
@@ -76,29 +110,72 @@ def replay_study(
     slug: str,
     study: Study,
     *,
-    patients: int = 200,
+    patients: int = REPLAY_PATIENTS,
     draws: int = REPLAY_DRAWS,
     seed: int = 1,
     variants: Mapping[str, str] | None = None,
 ) -> tuple[Replay, ...]:
-    """Predict every finding of a study under one mechanism, outcome scale calibrated for each draw.
+    """Predict every finding of a study under one mechanism; see `replay_studies`."""
+    return replay_studies(case, slug, [study], patients=patients, draws=draws, seed=seed, variants=variants)
+
+
+def replay_studies(
+    case: Case,
+    slug: str,
+    studies: Iterable[Study] | None = None,
+    *,
+    patients: int = REPLAY_PATIENTS,
+    draws: int = REPLAY_DRAWS,
+    seed: int = 1,
+    variants: Mapping[str, str] | None = None,
+    tell: Callable[[str], None] = lambda study: None,
+) -> tuple[Replay, ...]:
+    """Predict every finding of some studies (all of the case) under one mechanism, outcome scale calibrated per draw.
 
     Draws that cannot be calibrated are left out; where none is left, predictions are NaN and agreement is unknown.
+    `tell` hears the id of each study before its turn.
     """
     rows = case.parameters(slug, variants)
     priors = draw_parameters(rows.values(), draws, seed=seed)
     few = sample_population(rows.values(), CALIBRATION_PATIENTS, seed=seed)
-    kept = calibrate(case, slug, priors, population=few, variants=variants).kept
-    if not kept.draws.size:
-        return tuple(_unknown(study, f, slug) for f in study.findings)
-    people = _population(rows, study, patients, seed)
-    players = _Players(case, slug, study, kept.draws, people, rows, seed, variants)
-    rng = np.random.default_rng([seed, 13])
-    return tuple(_replay(players, finding, rng) for finding in study.findings)
+    kept = calibrate(case, slug, priors, population=few, variants=variants).kept.draws
+    replays: list[Replay] = []
+    for study in case.studies.values() if studies is None else studies:
+        tell(study.id)
+        if not kept.size:
+            replays += [_unknown(study, f, slug, "cannot be calibrated: no prediction") for f in study.findings]
+            continue
+        players = _Players(case, slug, study, kept, _population(case, rows, study, patients, seed), rows, variants)
+        rng = np.random.default_rng([seed, 13])
+        replays += [_replay(players, finding, rng) for finding in study.findings]
+    return tuple(replays)
 
 
-def _population(rows: Mapping[str, Parameter], study: Study, patients: int, seed: int) -> Population:
+def is_chronic(case: Case, study: Study) -> bool:
+    """Whether an arm has more than a week's worth of daily doses: it is replayed on a model of its own drugs."""
+    regimens = (case.regimen(arm.condition.regimen) for arm in study.design.arms)
+    return any(sum(dose.additional + 1 for dose in regimen.doses) > CHRONIC_DOSES for regimen in regimens)
+
+
+def chronic_drugs(case: Case) -> tuple[tuple[str, ...], ...]:
+    """Drug sets of the chronic studies, each worth a model of its own: absent drugs cost time at every dose."""
+    sets = (_drugs(case, study) for study in case.studies.values() if is_chronic(case, study))
+    return tuple(dict.fromkeys(drugs for drugs in sets if drugs))
+
+
+def _drugs(case: Case, study: Study) -> tuple[str, ...]:
+    """Drugs of all arms that a replay simulates, in the case's order."""
+    names = {name for f in study.findings if f.kind != "hazard_ratio" for name in f.arms}
+    texts = [arm.condition.regimen for arm in study.design.arms if arm.id in names]
+    return case.with_required(drug for text in texts for drug in case.regimen(text).drugs)
+
+
+def _population(case: Case, rows: Mapping[str, Parameter], study: Study, patients: int, seed: int) -> Population:
     """Patients of a trial: the case's spread, and the trial's own spread of baseline scores around its mean."""
+    if not study.is_human:
+        return TYPICAL
+    if is_chronic(case, study):
+        patients = min(patients, CHRONIC_PATIENTS)
     people = sample_population(rows.values(), patients, seed=seed)
     spread, baseline = study.trial.baseline_sd, study.trial.values.get("score_baseline")
     if spread is None or not baseline:
@@ -112,20 +189,28 @@ def _population(rows: Mapping[str, Parameter], study: Study, patients: int, seed
 
 
 def _replay(players: _Players, finding: Finding, rng: np.random.Generator) -> Replay:
+    if finding.kind == "hazard_ratio":
+        return _unknown(players.study, finding, players.slug, "not replayed: no mechanism has a course of relapses")
     arms = [players.readings(finding, name) for name in finding.arms]
     crossed = players.study.design.kind == "crossover"
+    if not players.study.is_human:
+        return _judge_sign(players, finding, _contrast(arms, crossed)[0])
     match finding.kind:
-        case "contrast" | "direction":
-            centres, errors = _contrast(arms, crossed)
         case "change":
             centres, errors = _change(arms[0])
+        case "value":
+            centres, errors = _mean(arms[0])
         case "standardised":
             centres, errors = _standardised(arms, crossed)
         case "responders":
             centres, errors = _responders(arms[0], finding)
+        case "odds_ratio":
+            centres, errors = _odds_ratio(arms, finding)
         case _:
-            centres, errors = _mean_difference(arms)
-    return _judge(players.study, finding, players.slug, centres, errors, players.draws.size, rng)
+            centres, errors = _contrast(arms, crossed)
+    if finding.se is not None and any(arm.n is None for arm in arms):
+        errors = np.full_like(errors, finding.se)  # the trial's own error says more than a guess at its size
+    return _judge(players, finding, centres, errors, rng)
 
 
 class _Players:
@@ -139,17 +224,19 @@ class _Players:
         draws: Draws,
         people: Population,
         rows: Mapping[str, Parameter],
-        seed: int,
         variants: Mapping[str, str] | None,
     ) -> None:
-        self.case, self.slug, self.study, self.draws, self.people = case, slug, study, draws, people
-        self.residual = rows["score_residual"].nominal if "score_residual" in rows else 0.0
-        self.seed = seed
-        self.moments = np.unique(np.concatenate([[0.0], *(_moments(f) for f in study.findings)]))
-        names = dict.fromkeys(name for f in study.findings for name in f.arms)
+        self.slug, self.study, self.draws, self.people, self.rows = slug, study, draws, people, rows
+        asked = [f for f in study.findings if f.kind != "hazard_ratio"]
+        self.residual = rows["score_residual"].nominal if study.is_human and "score_residual" in rows else 0.0
+        self.moments = np.unique(np.concatenate([[0.0], *(_moments(f) for f in asked)]))
+        names = dict.fromkeys(name for f in asked for name in f.arms)
         self.arms = {name: study_arm(case, study, name) for name in names}
-        outputs = sorted({f.output for f in study.findings})
-        mechanism = case.mechanism_for(slug, {d for arm in self.arms.values() for d in arm.regimen.drugs}, variants)
+        outputs = sorted({f.output for f in asked})
+        chronic, drugs = is_chronic(case, study), _drugs(case, study)
+        choose = case.mechanism if chronic else case.mechanism_for
+        mechanism = choose(slug, drugs, variants)
+        self.tolerances = CHRONIC_TOLERANCES if chronic else REPLAY_TOLERANCES
         self.runs = {name: self._run(mechanism, arm, outputs) for name, arm in self.arms.items()}
 
     def _run(self, mechanism: Mechanism, arm: Arm, outputs: list[str]) -> xr.Dataset:
@@ -157,8 +244,15 @@ class _Players:
         mean = arm.values["score_baseline"]
         free = {k: v for k, v in arm.values.items() if k != "score_baseline"}
         draws = self.draws.replace(score_baseline=np.full(self.draws.size, mean))
-        placed = Arm(arm.regimen, arm.probes, free)
-        return simulate(mechanism, {"arm": placed}, self.moments, population=self.people, draws=draws, outputs=outputs)
+        return simulate(
+            mechanism,
+            {"arm": Arm(arm.regimen, arm.probes, free)},
+            self.moments,
+            population=self.people,
+            draws=draws,
+            outputs=outputs,
+            tolerances=self.tolerances,
+        )
 
     def readings(self, finding: Finding, name: str) -> _Scores:
         """An arm's patients as the finding saw them; a rating carries the residual of its visit on the latent scale."""
@@ -168,12 +262,15 @@ class _Players:
         arm = self.arms[name]
         factor = self.people.factors.get("score_baseline", np.ones(self.people.size))
         baseline = np.broadcast_to(arm.values["score_baseline"] * factor, values.shape)
-        if finding.output == "score":
-            visit = np.random.default_rng([self.seed, zlib.crc32(f"{name} {finding.time}".encode())])
-            values = _with_residual(values, arm.values["score_max"], self.residual, visit)
-            values, baseline = (_rescaled(v, arm.values["score_max"], finding.score_max) for v in (values, baseline))
         i = finding.arms.index(name)
-        return _Scores(values, baseline, finding.n[i] if len(finding.n) > i else self.study.design.arm(name).n)
+        n = finding.n[i] if len(finding.n) > i else self.study.design.arm(name).n
+        if finding.output != "score":
+            return _Scores(values, np.zeros_like(values), np.zeros_like(values), values, 0.0, 1.0, n)
+        own = arm.values["score_max"]
+        top = finding.score_max or own  # the same latent severity on another scale
+        latent = _logit(values / own)
+        mean, variance = _with_residual(latent, top, self.residual)
+        return _Scores(mean, variance, baseline * (top / own), latent, self.residual, top, n)
 
 
 def _moments(finding: Finding) -> Array:
@@ -183,22 +280,38 @@ def _moments(finding: Finding) -> Array:
     return np.linspace(begin, end, 25)
 
 
-def _rescaled(score: Array, top: float, other: float | None) -> Array:
-    """The same latent severity on another scale."""
-    return score if other is None else score * (other / top)
+def _logit(share: Array) -> Array:
+    share = np.clip(share, 1e-6, 1 - 1e-6)
+    return np.log(share / (1 - share))
 
 
-def _with_residual(score: Array, top: float, sd: float, rng: np.random.Generator) -> Array:
-    """The rating of one visit: a normal residual on the logit of score/max, drawn for every draw and patient."""
-    share = np.clip(score / top, 1e-6, 1 - 1e-6)
-    logit = np.log(share / (1 - share)) + sd * rng.standard_normal(score.shape)
-    return top / (1 + np.exp(-logit))
+def _with_residual(latent: Array, top: float, sd: float) -> tuple[Array, Array]:
+    """Mean and variance of the rating of one visit: a normal residual on the logit of score/max, integrated out.
+
+    Nothing is drawn, so a few patients suffice: their residuals would otherwise be noise in every mean.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(RESIDUAL_NODES)
+    weights = weights / weights.sum()
+    ratings = top / (1 + np.exp(-(latent[..., None] + sd * nodes)))
+    mean = ratings @ weights
+    return mean, np.maximum((ratings - mean[..., None]) ** 2 @ weights, 0.0)
 
 
 def _change(arm: _Scores) -> tuple[Array, Array]:
     """Mean change from baseline of one arm (draw), and the standard error of that mean over its n patients."""
     change = arm.values - arm.baseline
-    return change.mean(axis=1), change.std(axis=1, ddof=1) / math.sqrt(arm.n or 30)
+    return change.mean(axis=1), np.sqrt(_variance(change, arm.variance) / arm.size)
+
+
+def _variance(values: Array, within: Array) -> Array:
+    """Variance of one reading of one patient (draw): between patients, and within each; 0 for the typical subject."""
+    between = values.var(axis=1, ddof=1) if values.shape[1] > 1 else np.zeros(len(values))
+    return between + within.mean(axis=1)
+
+
+def _mean(arm: _Scores) -> tuple[Array, Array]:
+    """Mean of an output in one arm (draw), and its standard error over n people."""
+    return arm.values.mean(axis=1), np.sqrt(_variance(arm.values, arm.variance) / arm.size)
 
 
 def _contrast(arms: list[_Scores], crossed: bool) -> tuple[Array, Array]:
@@ -206,49 +319,61 @@ def _contrast(arms: list[_Scores], crossed: bool) -> tuple[Array, Array]:
     first, second = (a.values - a.baseline for a in arms)
     centre = first.mean(axis=1) - second.mean(axis=1)
     if crossed:
-        return centre, (first - second).std(axis=1, ddof=1) / math.sqrt(arms[0].n or 30)
-    parts = [c.var(axis=1, ddof=1) / (a.n or 30) for c, a in zip((first, second), arms, strict=True)]
+        return centre, np.sqrt(_variance(first - second, arms[0].variance + arms[1].variance) / arms[0].size)
+    parts = [_variance(c, a.variance) / a.size for c, a in zip((first, second), arms, strict=True)]
     return centre, np.sqrt(parts[0] + parts[1])
 
 
 def _standardised(arms: list[_Scores], crossed: bool) -> tuple[Array, Array]:
     """Contrast of means over the pooled SD of the scores (Cohen d), and its standard error."""
     centre, error = _contrast(arms, crossed)
-    pooled = np.sqrt(0.5 * sum(a.values.var(axis=1, ddof=1) for a in arms))
+    pooled = np.sqrt(0.5 * sum(_variance(a.values, a.variance) for a in arms))
     return centre / pooled, error / pooled
 
 
+def _share(arm: _Scores, finding: Finding) -> Array:
+    """Share of patients whose score fell by the threshold, or to the cut-off (draw); the residual integrated out.
+
+    P(score <= limit) = Phi((logit(limit/max) - logit(expected/max))/residual)
+    """
+    if finding.cutoff is not None:
+        limit = np.full_like(arm.baseline, finding.cutoff)
+    else:
+        limit = (1 - (finding.threshold or 0.5)) * arm.baseline
+    from scipy.special import ndtr
+
+    return ndtr((_logit(limit / arm.top) - arm.latent) / max(arm.residual, 1e-9)).mean(axis=1)
+
+
 def _responders(arm: _Scores, finding: Finding) -> tuple[Array, Array]:
-    """Share of patients whose score fell by the threshold, and the binomial error of n patients."""
-    share = (arm.values <= (1 - (finding.threshold or 0.5)) * arm.baseline).mean(axis=1)
-    return share, np.sqrt(np.maximum(share * (1 - share), 1e-4) / (arm.n or 30))
+    """Share of responders, and the binomial error of n patients."""
+    share = _share(arm, finding)
+    return share, np.sqrt(np.maximum(share * (1 - share), 1e-4) / arm.size)
 
 
-def _mean_difference(arms: list[_Scores]) -> tuple[Array, Array]:
-    """Difference of an output's mean between two arms (draw); its sampling error is not modelled."""
-    centre = arms[0].values.mean(axis=1) - arms[1].values.mean(axis=1)
-    return centre, np.zeros_like(centre)
+def _odds_ratio(arms: list[_Scores], finding: Finding) -> tuple[Array, Array]:
+    """Log of the ratio of the responders' odds, and its error: sqrt(sum over arms of 1/(n p (1 - p)))."""
+    shares = [np.clip(_share(arm, finding), 1e-4, 1 - 1e-4) for arm in arms]
+    odds = [np.log(p / (1 - p)) for p in shares]
+    error = np.sqrt(sum(1 / (arm.size * p * (1 - p)) for p, arm in zip(shares, arms, strict=True)))
+    return odds[0] - odds[1], error
 
 
-def _judge(
-    study: Study,
-    finding: Finding,
-    slug: str,
-    centres: Array,
-    errors: Array,
-    draws: int,
-    rng: np.random.Generator,
-) -> Replay:
+def _judge(players: _Players, finding: Finding, centres: Array, errors: Array, rng: np.random.Generator) -> Replay:
     """Prediction against observation: the interval holds draws, patients and the trial's sampling error."""
     spread = (centres[:, None] + errors[:, None] * rng.standard_normal((centres.size, 200))).ravel()
     predicted = float(np.median(centres))
     low, high = (float(q) for q in np.quantile(spread, [0.025, 0.975]))
     observed, error = _observed(finding)
     agrees: bool | None = None if observed is None else bool(low <= observed <= high)
-    note = f"{draws} calibrated draws"
+    note = f"{centres.size} calibrated draws"
     if finding.kind == "none_different":
         observed = 0.0
-        agrees = bool(np.median(np.abs(centres)) <= NO_DIFFERENCE)
+        agrees = bool(np.median(np.abs(centres)) <= (finding.margin or NO_DIFFERENCE))
+        if finding.output == "score":
+            note += (
+                f"; a trial of this size sees no difference (p > 0.05) with a chance of {_missed(centres, errors):.2g}"
+            )
     elif finding.kind == "direction":
         chance = _chance_of_direction(finding, centres, errors)
         note += f"; such a result has a chance of {chance:.2g}"
@@ -256,17 +381,61 @@ def _judge(
     if finding.kind == "responders":
         low, high = max(low, 0.0), min(high, 1.0)
     span = (None, None) if error is None or observed is None else (observed - WIDE * error, observed + WIDE * error)
+    study = players.study
     return Replay(
-        study=study.id, finding=finding, mechanism=slug, text=describe_finding(study, finding), unit=_unit(finding),
-        predicted=predicted, low=low, high=high, observed=observed, observed_low=span[0], observed_high=span[1],
-        agrees=agrees, calibrates=finding.calibrates, note=note,
+        study=study.id, finding=finding, mechanism=players.slug, text=describe_finding(study, finding),
+        unit=_unit(finding), predicted=predicted, low=low, high=high, observed=observed, observed_low=span[0],
+        observed_high=span[1], agrees=agrees, calibrates=finding.calibrates, note=note, weighed=study.weighed,
     )  # fmt: skip
+
+
+def _judge_sign(players: _Players, finding: Finding, centres: Array) -> Replay:
+    """A sign in animals: the share of draws that have it, and the chance lambda*share + (1 - lambda)/2 of seeing it."""
+    if finding.kind == "none_different":
+        hits = np.abs(centres) <= (finding.margin or NO_DIFFERENCE)
+    else:
+        hits = (finding.sign or 1) * centres > NO_DIFFERENCE
+    share = float(hits.mean())
+    low, high = wilson(int(hits.sum()), hits.size)
+    holds = players.rows["rodent_translation"].nominal if "rodent_translation" in players.rows else 0.5
+    note = (
+        f"{hits.size} calibrated draws; translated with probability {holds:g} (paradigm {players.study.paradigm}) "
+        f"such a sign has a chance of {holds * share + (1 - holds) / 2:.2g}"
+    )
+    study = players.study
+    return Replay(
+        study=study.id, finding=finding, mechanism=players.slug, text=describe_finding(study, finding),
+        unit=SHARE_OF_DRAWS, predicted=share, low=low, high=high, observed=None, observed_low=None,
+        observed_high=None, agrees=_agrees_in_direction(finding, share), calibrates=False, note=note,
+        weighed=study.weighed,
+    )  # fmt: skip
+
+
+def wilson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share of which k of n were seen [0-1].
+
+    >>> [round(end, 2) for end in wilson(7, 12)], [round(end, 2) for end in wilson(5, 5)]
+    ([0.32, 0.81], [0.57, 1.0])
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = k / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _missed(centres: Array, errors: Array) -> float:
+    """Predictive probability that a two-sided test at 5 % finds nothing."""
+    from scipy.special import ndtr
+
+    z = centres / np.maximum(errors, NOISE)
+    return float(np.mean(ndtr(WIDE - z) - ndtr(-WIDE - z)))
 
 
 def _chance_of_direction(finding: Finding, centres: Array, errors: Array) -> float:
     """Predictive probability of the sign, or, where it was significant, of a z beyond the bound in that direction."""
     bound = NormalDist().inv_cdf(1 - (finding.p_below or 0.05) / 2) if finding.significant else 0.0
-    z = (finding.sign or 1) * centres / np.maximum(errors, 1e-12)
+    z = (finding.sign or 1) * centres / np.maximum(errors, NOISE)
     return float(np.mean([NormalDist().cdf(float(v) - bound) for v in z]))
 
 
@@ -278,7 +447,9 @@ def _agrees_in_direction(finding: Finding, chance: float) -> bool | None:
 
 
 def _observed(finding: Finding) -> tuple[float | None, float | None]:
-    """Published value and its standard error, where known."""
+    """Published value and its standard error, where known; of a ratio the logarithm."""
+    if finding.kind in RATIOS:
+        return math.log(finding.value or 1.0), finding.se
     if finding.kind == "responders":
         if finding.k is None or not finding.n:
             return finding.share, None
@@ -293,7 +464,15 @@ def _observed(finding: Finding) -> tuple[float | None, float | None]:
 
 
 def _unit(finding: Finding) -> str:
-    return {"responders": "share", "standardised": "SD", "none_different": ""}.get(finding.kind, "points")
+    known = {
+        "responders": "share",
+        "odds_ratio": "log odds ratio",
+        "hazard_ratio": "log hazard ratio",
+        "standardised": "SD",
+        "value": "",
+        "none_different": "",
+    }
+    return known.get(finding.kind, "points" if finding.output == "score" else "")
 
 
 def describe_finding(study: Study, finding: Finding) -> str:
@@ -301,23 +480,35 @@ def describe_finding(study: Study, finding: Finding) -> str:
     from .units import format_time
 
     scale = finding.scale or study.trial.scale if finding.output == "score" else finding.output
-    when = format_time(finding.time) if finding.time is not None else "over the visit"
+    when = (
+        format_time(finding.time)
+        if finding.time is not None
+        else "over the visit"
+        if finding.within
+        else "over the trial"
+    )
     arms = " v ".join(study.design.arm(a).title for a in finding.arms)
+    side = ("falls less", "falls more") if finding.output == "score" else ("is higher", "is lower")
+    event = "responders" if finding.cutoff is None else "remitters"
     what = {
         "contrast": f"{scale} change, {arms}",
         "change": f"{scale} change, {arms}",
-        "responders": f"responders, {arms}",
+        "responders": f"{event}, {arms}",
+        "odds_ratio": f"odds ratio of {event}, {arms}",
+        "hazard_ratio": f"hazard ratio, {arms}",
         "standardised": f"standardised difference, {arms}",
-        "direction": f"{scale} {'falls less' if finding.sign == 1 else 'falls more'}, {arms}",
+        "value": f"{scale}, {arms}",
+        "direction": f"{scale} {side[finding.sign != 1]}, {arms}",
         "none_different": f"{scale}: no difference, {arms}",
     }[finding.kind]
     return f"{study.id}: {what}, {when}"
 
 
-def _unknown(study: Study, finding: Finding, slug: str) -> Replay:
+def _unknown(study: Study, finding: Finding, slug: str, why: str) -> Replay:
     nan = math.nan
     observed, _ = _observed(finding)
+    weighed = study.weighed and finding.kind != "hazard_ratio"
     return Replay(
         study.id, finding, slug, describe_finding(study, finding), _unit(finding), nan, nan, nan, observed, None, None,
-        None, finding.calibrates, "cannot be calibrated: no prediction",
+        None, finding.calibrates, why, weighed,
     )  # fmt: skip

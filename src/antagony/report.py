@@ -6,7 +6,6 @@ Files are written whole under another name beside the target, then renamed; the 
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ReportError
 from .figures import agreement, plot_finding, plot_overview, plot_scenes, scene_title, svg_text
+from .files import write_text
 from .matrix import source_key
 from .units import format_number, format_time
 from .verdict import SCENES
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    from .claim import Claim
     from .claims import ClaimResult
+    from .condition import Condition, Probe
     from .matrix import Matrix
     from .replay import Replay
-    from .study import Claim, Condition, Probe
     from .verdict import MechanismVerdict, Verdict
 
 PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be read
@@ -36,36 +36,20 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def write_report(verdict: Verdict, path: Path) -> Path:
     """Write the report as one HTML file and return its path. Raises ReportError and leaves nothing half-written."""
-    return write_whole(Path(path), _page(verdict))
+    return write_text(path, _page(verdict))
 
 
 def save_picture(verdict: Verdict, path: Path) -> Path:
     """Write the overview of all mechanisms as an SVG file, its letters drawn as shapes. Raises ReportError."""
     figure = plot_overview(verdict, _main_scenes(verdict))
     text = svg_text(figure, "overview", _overview_label(verdict), outlines=True)
-    return write_whole(Path(path), f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
+    return write_text(path, f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
 
 
 def write_matrix_page(matrix: Matrix, path: Path) -> Path:
     """Write claims x mechanisms as one HTML file and return its path. Raises ReportError."""
     template = _environment().get_template("claims.html.j2")
-    return write_whole(Path(path), template.render(matrix=matrix, settings=matrix.settings))
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write under another name beside the target, then rename. Raises ReportError and leaves nothing half-written."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.replace(beside, path)
-    except OSError as error:
-        if not isinstance(error, FileExistsError):
-            beside.unlink(missing_ok=True)
-        reason = error.strerror or type(error).__name__
-        advice = "name a file in a folder you may write to"
-        raise ReportError(f"{path}: cannot be written ({reason.lower()}); {advice}") from None
-    return path
+    return write_text(path, template.render(matrix=matrix, settings=matrix.settings))
 
 
 # --- what the page shows ---------------------------------------------------------------------------------------------
@@ -273,10 +257,11 @@ def describe_condition(condition: Condition) -> str:
 def _probe(probe: Probe) -> str:
     if probe.set is not None:
         what = f"{probe.parameter} = {show_number(probe.set)}"
-    elif probe.scale is not None:
-        what = f"{probe.parameter} x {show_number(probe.scale)}"
+    elif probe.by:
+        size = "" if probe.scale is None else f"{show_number(probe.scale)} x "
+        what = f"{probe.parameter} = {size}{probe.by}"
     else:
-        what = f"{probe.parameter} = {probe.by}" if probe.by else probe.name
+        what = probe.name if probe.scale is None else f"{probe.parameter} x {show_number(probe.scale)}"
     since = "" if probe.start is None else f" from {format_time(probe.start)}"
     return what + since + ("" if probe.until is None else f" until {format_time(probe.until)}")
 

@@ -25,7 +25,7 @@ from .schedule import RESTART, SET_INPUT, Events, Phase, SteadyState, lower_dose
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .study import Probe
+    from .condition import Probe
 
 Array = NDArray[np.float64]
 
@@ -187,7 +187,8 @@ class _Run:
         known = {**self.mechanism.parameters, **self.mechanism.dosing}
         if probe.by not in known:
             raise SimulationError(f'probe by "{probe.by}": no such parameter{near_miss(probe.by, known)}')
-        return self.values(probe.by, known[probe.by].nominal, arm).reshape(rest.shape)
+        size = 1.0 if probe.scale is None else probe.scale
+        return size * self.values(probe.by, known[probe.by].nominal, arm).reshape(rest.shape)
 
     def values(self, name: str, nominal: float, arm: Arm) -> Array:
         """A parameter (draw, subject): nominal or drawn, times the patient's factor, unless the arm states its own."""

@@ -1,109 +1,51 @@
-"""Claims, which a mechanism must make true, and studies, which are designs with results. Read from TOML.
+"""Studies, which are designs with results. Read from TOML.
 
-A number that nobody published is absent, never guessed. Regimens stay prescription text, as they were written;
-times are hours. Contrasts count first arm minus second: scores fall when patients improve, so a benefit is negative.
+A number that nobody published is absent, never guessed. Times are hours. Contrasts count first arm minus second:
+scores fall when patients improve, so a benefit is negative.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from .errors import CaseError, ClaimError, ParameterError, RegimenError, StudyError, UnitError, near_miss
-from .parameters import GRADES, Prior
-from .regimen import parse_regimen
-from .units import parse_time
+from .condition import (
+    Condition,
+    Entry,
+    GradeText,
+    Hours,
+    ProbeEntry,
+    RegimenText,
+    Statistic,
+    read_tables,
+    validated,
+    words,
+)
+from .errors import ParameterError, StudyError, near_miss
+from .parameters import Prior
 
-Array = NDArray[np.float64]
-
-Relation = Literal["rises", "falls", "stays", "at_least", "at_most"]
-Measure = Literal["difference", "ratio", "value", "share"]
-Statistic = Literal["last", "max", "min", "mean"]
-FindingKind = Literal["contrast", "change", "responders", "standardised", "direction", "none_different"]
-DesignKind = Literal["parallel", "crossover", "single_arm"]
+FindingKind = Literal[
+    "contrast",
+    "change",
+    "responders",
+    "odds_ratio",
+    "hazard_ratio",
+    "standardised",
+    "value",
+    "direction",
+    "none_different",
+]
+DesignKind = Literal["parallel", "crossover", "sequential", "single_arm"]
 Role = Literal["calibrating", "discriminating"]
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A parameter set to a value, scaled, or given the value of the parameter `by`, from `start` to `until` [h].
-
-    None is the whole run. One with a `name` stands for what the case says of that probe; `Case.spell_out` resolves it.
-    """
-
-    parameter: str = ""
-    set: float | None = None
-    scale: float | None = None
-    start: float | None = None
-    until: float | None = None
-    by: str = ""
-    name: str = ""
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether it acts during a part of the run only."""
-        return self.start is not None or self.until is not None
-
-    def applied(self, rest: ArrayLike) -> Array:
-        """The parameter's value under the probe, given its value without; has the shape of `rest`.
-
-        >>> Probe("pde_activity", scale=0.5).applied([1.0, 4.0]).tolist()
-        [0.5, 2.0]
-        """
-        values = np.asarray(rest, dtype=float)
-        return np.full_like(values, self.set) if self.set is not None else values * float(self.scale or 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What is done: a regimen as prescription text, and probes. The empty text is no drug."""
-
-    regimen: str = ""
-    probes: tuple[Probe, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A statement that a mechanism must make true, with the margin by which.
-
-        measured = given - versus | given / versus | given | (given - versus) / (reference - versus)
-        rises: >= margin    falls: <= -margin    stays: |.| <= margin    (a ratio counts from 1)
-        at_least: >= value  at_most: <= value
-
-    `given`, `versus`, `reference` stand for `output` at the time `at` [h], or for its `statistic` over `within` [h, h].
-    `only_for` names the mechanisms that are asked; empty asks all.
-    """
-
-    id: str
-    statement: str
-    source: str
-    given: Condition
-    versus: Condition
-    reference: Condition | None
-    output: str
-    at: float | None
-    within: tuple[float, float] | None
-    statistic: Statistic
-    measure: Measure
-    relation: Relation
-    margin: float
-    value: float | None
-    tags: tuple[str, ...] = ()
-    only_for: tuple[str, ...] = ()
-    note: str = ""
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """Given, versus, and the reference where there is one."""
-        return (self.given, self.versus, *(() if self.reference is None else (self.reference,)))
+HUMAN = "human"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +97,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Who receives what in which order. `washout` [h] and `sequences` (arm ids in order) belong to a crossover."""
+    """Who receives what in which order, and when scores are taken (`visits` [h]; empty where not stated).
+
+    `washout` [h] and `sequences` (arm ids in order) belong to designs with several periods: a crossover, or a
+    sequential parallel comparison, whose second stage randomises again whoever did not respond to placebo.
+    """
 
     kind: DesignKind
     population: str
@@ -163,6 +109,7 @@ class Design:
     arms: tuple[Arm, ...]
     washout: float | None = None
     sequences: tuple[tuple[str, ...], ...] = ()
+    visits: tuple[float, ...] = ()
     note: str = ""
 
     def arm(self, name: str) -> Arm:
@@ -179,14 +126,18 @@ class Finding:
 
         contrast        value: change of the first arm minus change of the second [points], with se, or sd and n by arm
         change          value: mean change of one arm [points], with sd
-        responders      k of n (or only `share`) fell by at least `threshold` of their baseline
+        responders      k of n (or only `share`) fell by at least `threshold` of their baseline, or to `cutoff` points
+        odds_ratio      value: odds of such responders in the first arm over those in the second, se on the log
+        hazard_ratio    value: hazard of the first arm over the second's, se on the log; kept, never weighed or replayed
         standardised    value: the contrast over the SD (Cohen d)
+        value           value: mean of the output in one arm [its unit], with se, or sd and n
         direction       sign of the contrast; `significant` where that is known, `p_below` the reported bound
-        none_different  no difference on the output
+        none_different  no difference on the output; up to `margin` [its unit] counts as none
 
     `output` is read at `time` [h], or as `statistic` over `within` [h, h]. `scale` and `score_max` differ from the
-    trial's where another scale was used. `grades` by number; `primary` is the one scored when outcomes of one sample
-    overlap; `calibrates` marks what outcome scales are solved from.
+    trial's where another scale was used. An `interval` of coverage `level` or an exact `p` that was published gives
+    the se that was not (`standard_error`). `grades` by number; `primary` is the one scored when outcomes of one sample
+    overlap; `calibrates` marks what outcome scales, or the numbers behind the output, were solved from.
     """
 
     id: str
@@ -213,6 +164,37 @@ class Finding:
     primary: bool
     calibrates: bool
     note: str
+    interval: tuple[float, float] | None = None
+    level: float = 0.95
+    p: float | None = None
+    cutoff: float | None = None
+    margin: float | None = None
+
+
+RATIOS = ("odds_ratio", "hazard_ratio")
+"""Kinds of findings whose value is a ratio and whose standard error is one of its logarithm."""
+
+
+def standard_error(
+    kind: FindingKind,
+    value: float | None,
+    interval: tuple[float, float] | None = None,
+    level: float = 0.95,
+    p: float | None = None,
+) -> float | None:
+    """Standard error behind a published interval, or else behind an exact two-sided p; None where there is neither.
+
+        (upper - lower) / (2 z((1 + level)/2))        |value| / z(1 - p/2)        (ratios: on the log)
+
+    >>> round(standard_error("odds_ratio", 9.87, (4.37, 22.29)), 2), round(standard_error("contrast", -1.5, p=0.018), 2)
+    (0.42, 0.63)
+    """
+    scale = math.log if kind in RATIOS else float
+    if interval is not None:
+        return (scale(interval[1]) - scale(interval[0])) / (2 * NormalDist().inv_cdf((1 + level) / 2))
+    if p is not None and value is not None:
+        return abs(scale(value)) / NormalDist().inv_cdf(1 - p / 2)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +202,8 @@ class Study:
     """A design with results. `date` is ISO text (a year, month or day), so that dates sort; `sample` names the people.
 
     `overlaps` names samples that hold some of the same people. `role`: calibrating (the drug against its comparator,
-    which every mechanism was invented to explain) or discriminating.
+    which every mechanism was invented to explain) or discriminating. Of another `species` than human only signs count,
+    and findings of one `paradigm` share the probability that they hold in people. What is not `weighed` has a `reason`.
     """
 
     id: str
@@ -234,6 +217,15 @@ class Study:
     trial: Trial
     findings: tuple[Finding, ...]
     note: str
+    species: str = HUMAN
+    paradigm: str = ""
+    weighed: bool = True
+    reason: str = ""
+
+    @property
+    def is_human(self) -> bool:
+        """Whether its subjects are people."""
+        return self.species == HUMAN
 
     def finding(self, name: str) -> Finding:
         """The finding of that id; raises StudyError with the near miss."""
@@ -246,159 +238,9 @@ class Study:
 # --- the files -----------------------------------------------------------------------------------------------------
 
 
-def _time(raw: object) -> object:
-    if not isinstance(raw, str):
-        raise ValueError('a time is text with a unit, such as "24 h"')
-    try:
-        return parse_time(raw)
-    except UnitError as error:
-        raise ValueError(str(error)) from None
-
-
-def _regimen(text: str) -> str:
-    try:
-        parse_regimen(text)
-    except (RegimenError, UnitError) as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-def _word(known: Iterable[str]) -> Callable[[str], str]:
-    """Validator that accepts known words and offers the nearest for another."""
-    words = tuple(known)
-
-    def check(word: str) -> str:
-        if word not in words:
-            raise ValueError(f'unknown word "{word}"{near_miss(word, words)}')
-        return word
-
-    return check
-
-
-def _words(kind: Any) -> AfterValidator:  # noqa: ANN401 - a Literal
-    return AfterValidator(_word(get_args(kind)))
-
-
-Hours = Annotated[float, BeforeValidator(_time)]
-RegimenText = Annotated[str, AfterValidator(_regimen)]
-Grade = Annotated[str, AfterValidator(_word(GRADES))]
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ProbeEntry(_Strict):
-    """A probe as TOML writes it: `parameter` with one of set, scale and by, or the name of a probe of the case."""
-
-    name: str = ""
-    parameter: str = ""
-    set: float | None = None
-    scale: float | None = None
-    by: str = ""
-    start: Annotated[Hours | None, Field(alias="from")] = None
-    until: Hours | None = None
-
-    def record(self) -> Probe:
-        """The probe."""
-        return Probe(self.parameter, self.set, self.scale, self.start, self.until, self.by, self.name)
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """(key, what is wrong) of a probe whose keys are well formed."""
-        actions = (self.set is not None) + (self.scale is not None) + bool(self.by)
-        shown = self.name or self.parameter
-        if bool(self.name) == bool(self.parameter):
-            yield "probes", "a probe has either a parameter or the name of a probe of case.toml"
-        elif self.name and actions:
-            yield "probes", f'the probe "{self.name}" is spelled out in case.toml; here it takes from and until alone'
-        elif self.parameter and actions != 1:
-            yield "probes", f'the probe of "{shown}" needs one of set, scale and by'
-        if self.start is not None and self.until is not None and self.start >= self.until:
-            yield "probes", f'the probe of "{shown}" ends before it begins'
-
-
-class _Condition(_Strict):
-    regimen: RegimenText = ""
-    probes: tuple[ProbeEntry, ...] = ()
-
-    def record(self) -> Condition:
-        return Condition(self.regimen, tuple(probe.record() for probe in self.probes))
-
-
-def _condition(raw: object) -> object:
-    return {"regimen": raw} if isinstance(raw, str) else raw
-
-
-ConditionText = Annotated[_Condition, BeforeValidator(_condition)]
-
-
-class _Claim(_Strict):
-    id: str
-    statement: str
-    source: str
-    given: ConditionText
-    versus: ConditionText = _Condition()
-    reference: ConditionText | None = None
-    output: str
-    moment: Annotated[Hours | None, Field(alias="at")] = None
-    within: tuple[Hours, Hours] | None = None
-    statistic: Annotated[str, _words(Statistic)] | None = None
-    measure: Annotated[str, _words(Measure)] = "difference"
-    relation: Annotated[str, _words(Relation)]
-    margin: float = 0.0
-    value: float | None = None
-    tags: tuple[str, ...] = ()
-    only_for: tuple[str, ...] = ()
-    note: str = ""
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """(key, what is wrong) of a claim whose keys are well formed."""
-        if (self.moment is None) == (self.within is None):
-            yield "at", 'a claim is read either at a moment (at = "24 h") or within = ["0 h", "24 h"]'
-        if self.within is not None and self.within[0] >= self.within[1]:
-            yield "within", "the first time must be before the second"
-        if (self.within is None) != (self.statistic is None):
-            yield "statistic", "within needs a statistic (max, min, mean or last); at has none"
-        if (self.measure == "share") != (self.reference is not None):
-            yield "reference", 'measure = "share" needs a reference, and only it has one'
-        if self.measure == "value" and self.versus != _Condition():
-            yield "versus", 'measure = "value" reads given alone'
-        if (self.relation in ("at_least", "at_most")) != (self.value is not None):
-            yield "value", "at_least and at_most need a value, and only they have one"
-        if self.margin < 0 or (self.relation == "stays" and self.margin == 0):
-            yield "margin", "it must be 0 or more, and above 0 for stays"
-        for condition in (self.given, self.versus, self.reference):
-            for probe in condition.probes if condition else ():
-                yield from probe.faults()
-
-    def record(self) -> Claim:
-        return Claim(
-            id=self.id,
-            statement=self.statement,
-            source=self.source,
-            given=self.given.record(),
-            versus=self.versus.record(),
-            reference=self.reference.record() if self.reference else None,
-            output=self.output,
-            at=self.moment,
-            within=self.within,
-            statistic=self.statistic or "last",  # type: ignore[arg-type] - checked by _words
-            measure=self.measure,  # type: ignore[arg-type]
-            relation=self.relation,  # type: ignore[arg-type]
-            margin=self.margin,
-            value=self.value,
-            tags=self.tags,
-            only_for=self.only_for,
-            note=self.note,
-        )
-
-
-class _Number(_Strict):
+class _Number(Entry):
     value: float
-    grade: Grade
+    grade: GradeText
     prior: tuple[str, float, float] | None = None
     note: str = ""
 
@@ -407,15 +249,15 @@ class _Number(_Strict):
         return TrialNumber(self.value, self.grade, prior, self.note)
 
 
-class _Arm(_Strict):
+class _Arm(Entry):
     id: str
     title: str = ""
     regimen: RegimenText = ""
     probes: tuple[ProbeEntry, ...] = ()
     n: int | None = Field(default=None, ge=1)
-    n_grade: Grade = "read"
+    n_grade: GradeText = "read"
     comparator_cue: float | None = Field(default=None, ge=0, le=1)
-    cue_grade: Grade = "assumed"
+    cue_grade: GradeText = "assumed"
     note: str = ""
 
     def record(self) -> Arm:
@@ -424,37 +266,58 @@ class _Arm(_Strict):
         return Arm(self.id, self.title or self.id, condition, self.n, self.n_grade if self.n else "", *cue, self.note)
 
 
-class _Design(_Strict):
-    kind: Annotated[str, _words(DesignKind)]
+class _Design(Entry):
+    kind: Annotated[str, words(DesignKind)]
     population: str
     blinding: str
     washout: Hours | None = None
     sequences: tuple[tuple[str, ...], ...] = ()
+    visits: tuple[Hours, ...] = ()
     note: str = ""
 
+    def faults(self, arms: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """(key, what is wrong) of a design whose keys are well formed."""
+        known = tuple(arms)
+        for name in (name for sequence in self.sequences for name in sequence if name not in known):
+            yield "design.sequences", f'no arm "{name}"{near_miss(name, known)}'
+        if self.kind not in ("crossover", "sequential") and (self.sequences or self.washout is not None):
+            yield "design", "sequences and washout belong to a crossover or a sequential design"
+        if self.kind == "sequential" and (not self.sequences or min(map(len, self.sequences)) < 2):
+            yield (
+                "design.sequences",
+                "a sequential design names its stages: the arms of each path, two or more in order",
+            )
+        if any(a >= b for a, b in pairwise(self.visits)):
+            yield "design.visits", "each visit is later than the one before"
 
-class _Finding(_Strict):
+
+class _Finding(Entry):
     id: str
-    kind: Annotated[str, _words(FindingKind)]
+    kind: Annotated[str, words(FindingKind)]
     arms: tuple[str, ...]
     output: str = "score"
     scale: str = ""
     score_max: float | None = None
     time: Hours | None = None
     within: tuple[Hours, Hours] | None = None
-    statistic: Annotated[str, _words(Statistic)] = "last"
+    statistic: Annotated[str, words(Statistic)] = "last"
     value: float | None = None
     se: float | None = Field(default=None, gt=0)
+    interval: tuple[float, float] | None = None
+    level: float = Field(default=0.95, gt=0, lt=1)
+    p: float | None = Field(default=None, gt=0, lt=1)
     sd: tuple[Annotated[float, Field(gt=0)], ...] = ()
     n: tuple[Annotated[int, Field(ge=1)], ...] = ()
     k: int | None = Field(default=None, ge=0)
     share: float | None = Field(default=None, ge=0, le=1)
     threshold: float | None = Field(default=None, gt=0, lt=1)
+    cutoff: float | None = Field(default=None, ge=0)
     sign: Literal[-1, 1] | None = None
     significant: bool | None = None
     p_below: float | None = Field(default=None, gt=0, lt=1)
-    grade: Grade
-    grades: dict[str, Grade] = Field(default_factory=dict)
+    margin: float | None = Field(default=None, gt=0)
+    grade: GradeText
+    grades: dict[str, GradeText] = Field(default_factory=dict)
     source: str
     primary: bool = False
     calibrates: bool = False
@@ -466,82 +329,106 @@ class _Finding(_Strict):
         for name in self.arms:
             if name not in known:
                 yield "arms", f'no arm "{name}"{near_miss(name, known)}'
-        wanted = 1 if self.kind in ("change", "responders") else 2
+        wanted = 1 if self.kind in ("change", "responders", "value") else 2
         if len(self.arms) != wanted:
             yield "arms", f"a finding of kind {self.kind} concerns {wanted} arm{'s' if wanted > 1 else ''}"
-        if (self.time is None) == (self.within is None):
+        if (self.time is None) == (self.within is None) and not (self.kind == "hazard_ratio" and self.within is None):
             yield "time", 'a finding is read either at a time (time = "24 h") or within = ["0 h", "24 h"]'
         yield from self._number_faults()
 
     def _number_faults(self) -> Iterator[tuple[str, str]]:
-        if self.kind in ("contrast", "change", "standardised") and self.value is None:
+        if self.kind in _VALUED and self.value is None:
             yield "value", f"a finding of kind {self.kind} without a value says nothing; write it as a direction"
         if self.kind == "direction" and self.sign is None:
             yield "sign", "a direction needs its sign: -1 where the first arm falls more, 1 where it falls less"
-        if self.kind == "responders":
-            if self.threshold is None:
-                yield "threshold", "responders need the fall that counts, such as 0.5"
-            if self.share is None and (self.k is None or len(self.n) != 1):
-                yield "k", "responders need k and n = [n], or at least a share"
-            if self.k is not None and self.n and self.k > self.n[0]:
-                yield "k", f"{self.k} of {self.n[0]} responded"
+        if self.kind == "none_different" and self.output == "score" and self.margin is None:
+            yield "margin", "no difference in a score needs the points that count as none, such as 3"
+        if self.margin is not None and self.kind != "none_different":
+            yield "margin", "only no difference (none_different) has one"
+        yield from self._responder_faults()
+        yield from self._error_faults()
         for key in ("sd", "n"):
             if (given := getattr(self, key)) and len(given) != len(self.arms):
                 yield key, f"{len(given)} numbers for {len(self.arms)} arms"
-        numbers = {key for key in _NUMBERS if getattr(self, key) not in (None, ())}
+        numbers = {key for key in (*_NUMBERS, *_TIMES) if getattr(self, key) not in (None, ())}
         for key in self.grades:
             if key not in numbers:
                 yield "grades", f'there is no number "{key}" to grade{near_miss(key, numbers)}'
 
+    def _responder_faults(self) -> Iterator[tuple[str, str]]:
+        counted = self.kind in ("responders", "odds_ratio")
+        if counted and (self.threshold is None) == (self.cutoff is None):
+            yield (
+                "threshold",
+                "responders need the fall that counts (threshold = 0.5) or the score reached (cutoff = 10)",
+            )
+        if counted and self.output != "score":
+            yield "output", "responders are counted on the score"
+        if not counted and not (self.threshold is None and self.cutoff is None):
+            yield "threshold", "threshold and cutoff belong to responders and their odds_ratio"
+        if self.kind == "responders" and self.share is None and (self.k is None or len(self.n) != 1):
+            yield "k", "responders need k and n = [n], or at least a share"
+        if self.k is not None and self.n and self.k > self.n[0]:
+            yield "k", f"{self.k} of {self.n[0]} responded"
+
+    def _error_faults(self) -> Iterator[tuple[str, str]]:
+        """Faults of what says how sure a value is: an interval, a p, a standard error."""
+        if self.kind in RATIOS and (self.value or 1) <= 0:
+            yield "value", "a ratio is above 0"
+        if self.interval is not None:
+            low, high = self.interval
+            if not low < high or (self.kind in RATIOS and low <= 0):
+                yield "interval", "it has a lower, then an upper end (of a ratio both above 0)"
+                return
+            if self.value is None or not low <= self.value <= high:
+                yield "interval", "it must hold the value"
+        if self.p is not None and (self.value is None or self.interval is not None):
+            yield "p", "an exact p stands in for an interval beside a value; a mere bound is p_below"
+        derived = standard_error(self.kind, self.value, self.interval, self.level, self.p)  # type: ignore[arg-type]
+        if self.se is not None and derived is not None and abs(self.se / derived - 1) > SAME_ERROR:
+            yield "se", f"the interval or p beside it gives {derived:.3g}"
+
     def record(self) -> Finding:
         plain = self.model_dump(exclude={"grade", "grades"})
-        grades = {key: self.grades.get(key, self.grade) for key in _NUMBERS if getattr(self, key) not in (None, ())}
+        given = {key for key in _NUMBERS if getattr(self, key) not in (None, ())}
+        grades = {key: self.grades.get(key, self.grade) for key in _NUMBERS if key in given} | self.grades
+        derived = standard_error(self.kind, self.value, self.interval, self.level, self.p)  # type: ignore[arg-type]
+        if self.se is None and derived is not None:
+            plain["se"], grades["se"] = derived, "derived"
         return Finding(**plain, grades=MappingProxyType(grades))
 
 
-_NUMBERS = ("value", "se", "sd", "n", "k", "share", "threshold", "sign", "p_below", "score_max")
+_NUMBERS = (
+    "value", "se", "interval", "p", "sd", "n", "k", "share", "threshold", "cutoff", "sign", "p_below", "margin",
+    "score_max",
+)  # fmt: skip
+_TIMES = ("time", "within")  # graded only where they are no plain fact of the publication
+_VALUED = ("contrast", "change", "standardised", "value", *RATIOS)
+SAME_ERROR = 0.05  # a printed standard error may differ so much from the one behind its interval
 
 
-class _Study(_Strict):
+class _Study(Entry):
     title: str
     reference: str
     date: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
     sample: str
     overlaps: tuple[str, ...] = ()
-    role: Annotated[str, _words(Role)]
+    role: Annotated[str, words(Role)]
+    species: str = HUMAN
+    paradigm: str = ""
+    weighed: bool = True
+    reason: str = ""
     note: str = ""
     design: _Design
     arms: tuple[_Arm, ...] = Field(min_length=1)
     trial: dict[str, Any]
-    findings: tuple[_Finding, ...] = Field(min_length=1)
-
-
-def read_claims(path: Path | str) -> tuple[Claim, ...]:
-    """Claims of a claims.toml, in the order of the file. Raises ClaimError naming file, claim and key."""
-    path = Path(path)
-    tables = _tables(path, ClaimError)
-    entries = tables.pop("claims", [])
-    for key in tables:
-        raise ClaimError(f'{path}: unknown key "{key}"{near_miss(key, ["claims"])}')
-    if not isinstance(entries, list):
-        raise ClaimError(f"{path}, key claims: write each claim below [[claims]]")
-    claims: dict[str, Claim] = {}
-    for position, entry in enumerate(entries, start=1):
-        name = entry.get("id", f"number {position}") if isinstance(entry, dict) else f"number {position}"
-        where = f'{path}, claim "{name}"'
-        claim = _validated(_Claim, entry, where, ClaimError)
-        for key, fault in claim.faults():
-            raise ClaimError(f"{where}, key {key}: {fault}")
-        if claim.id in claims:
-            raise ClaimError(f"{where}: another claim has the same id")
-        claims[claim.id] = claim.record()
-    return tuple(claims.values())
+    findings: tuple[_Finding, ...] = ()
 
 
 def read_study(path: Path | str) -> Study:
     """The study of a TOML file; its id is the file's name. Raises StudyError naming file, finding or arm, and key."""
     path = Path(path)
-    head = _validated(_Study, _tables(path, StudyError), str(path), StudyError)
+    head = validated(_Study, read_tables(path, StudyError), str(path), StudyError)
     for where, key, fault in _study_faults(head):
         raise StudyError(f"{path}{where}, key {key}: {fault}")
     design = Design(
@@ -551,6 +438,7 @@ def read_study(path: Path | str) -> Study:
         arms=tuple(arm.record() for arm in head.arms),
         washout=head.design.washout,
         sequences=head.design.sequences,
+        visits=head.design.visits,
         note=head.design.note,
     )
     return Study(
@@ -565,6 +453,10 @@ def read_study(path: Path | str) -> Study:
         trial=_read_trial(head.trial, path),
         findings=tuple(finding.record() for finding in head.findings),
         note=head.note,
+        species=head.species,
+        paradigm=head.paradigm,
+        weighed=head.weighed,
+        reason=head.reason,
     )
 
 
@@ -581,10 +473,10 @@ def _study_faults(head: _Study) -> Iterator[tuple[str, str, str]]:
     for finding in head.findings:
         for key, fault in finding.faults(arms):
             yield f', finding "{finding.id}"', key, fault
-    for name in (name for sequence in head.design.sequences for name in sequence if name not in arms):
-        yield "", "design.sequences", f'no arm "{name}"{near_miss(name, arms)}'
-    if head.design.kind != "crossover" and (head.design.sequences or head.design.washout is not None):
-        yield "", "design", "sequences and washout belong to a crossover"
+    for key, fault in head.design.faults(arms):
+        yield "", key, fault
+    if head.weighed and not head.findings:
+        yield "", "findings", "a study without findings cannot be weighed: weighed = false, and the reason"
     if head.sample in head.overlaps:
         yield "", "overlaps", "a sample does not overlap with itself"
 
@@ -602,55 +494,10 @@ def _read_trial(table: Mapping[str, Any], path: Path) -> Trial:
         if not isinstance(raw, dict):
             raise StudyError(f'{where}: a number of a trial carries its grade: {{ value = 32, grade = "recalled" }}')
         try:
-            numbers[key] = _validated(_Number, raw, f"{path}, trial number {key}", StudyError).record()
+            numbers[key] = validated(_Number, raw, f"{path}, trial number {key}", StudyError).record()
         except ParameterError as error:
             raise StudyError(f"{where}.prior: {error}") from None
     if not plain["scale"]:
         raise StudyError(f"{path}, key trial.scale: missing; name the rating scale")
     spread = numbers.pop("baseline_sd", None)
     return Trial(plain["scale"], MappingProxyType(numbers), spread, plain["note"])
-
-
-def _tables(path: Path, error: type[CaseError]) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as cause:
-        raise error(f"{path}: cannot be read ({cause})") from None
-    except tomllib.TOMLDecodeError as cause:
-        raise error(f"{path}: not valid TOML: {cause}") from None
-
-
-def _validated(model: type[Model], raw: object, where: str, error: type[CaseError]) -> Model:
-    """The table as a model; the first fault becomes one sentence with key and near miss."""
-    try:
-        return model.model_validate(raw)
-    except ValidationError as cause:
-        raise error(_sentence(cause, raw, where)) from None
-
-
-def _sentence(cause: ValidationError, raw: object, where: str) -> str:
-    """One sentence for the first fault: where it stands, the key, what is wrong, the near miss."""
-    details = cause.errors()
-    detail = next((d for d in details if d["type"] == "extra_forbidden"), details[0])  # a slip explains what is missing
-    location = list(detail["loc"])
-    for kind in ("arms", "findings"):  # name the arm or finding rather than count it
-        if len(location) > 1 and location[0] == kind and isinstance(raw, Mapping):
-            entry = raw[kind][location[1]]
-            where += f', {kind[:-1]} "{entry.get("id", location[1]) if isinstance(entry, Mapping) else location[1]}"'
-            location = location[2:]
-    key = ".".join(str(part) for part in location)
-    if detail["type"] == "extra_forbidden":
-        return f'{where}: unknown key "{key}"{near_miss(str(location[-1]), _KEYS)}'
-    if detail["type"] == "missing":
-        return f"{where}: key {key} is missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{where}{', key ' * bool(key)}{key}: {message[0].lower()}{message[1:]}"
-
-
-_KEYS = sorted(
-    {
-        info.alias or name
-        for model in (ProbeEntry, _Condition, _Claim, _Number, _Arm, _Design, _Finding, _Study)
-        for name, info in model.model_fields.items()
-    }
-)

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from .analysis import Comparison, compare_findings, estimate_all, summarise_arms
 from .calibration import calibrate
 from .case import Case
+from .condition import Probe
 from .design import REALISTIC, Dropout, Estimand, Plan, Realism, trial_values
 from .errors import SimulationError, StudyError, near_miss
 from .mechanism import Mechanism
 from .population import NOMINAL, Draws, Population, draw_parameters, factors_of, sample_population, spread_parameters
 from .simulation import Arm, Tolerances, simulate
-from .study import Probe
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,6 +81,14 @@ class TrialRun:
         """Share of trials whose interval holds the truth."""
         chosen = self.estimates.sel(estimand=estimand or self.plan.estimands[0].id)
         return float(np.mean((chosen["low"].to_numpy() <= truth) & (truth <= chosen["high"].to_numpy())))
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What an unbiased trial finds on average, and the Monte-Carlo error of that."""
+
+    value: float
+    error: float
 
 
 def simulate_trial(
@@ -151,7 +159,7 @@ def true_effects(
     seed: int = 1,
     realism: Realism = REALISTIC,
     variants: Mapping[str, str] | None = None,
-) -> dict[str, float]:
+) -> dict[str, Truth]:
     """Each estimand in a large population at nominal values: all patients in every arm, nobody lost, no carry-over.
 
     What an unbiased trial should find on average; ratings carry their residual, for it bends a bounded scale.
@@ -168,7 +176,8 @@ def true_effects(
         column = wide.column(0, estimand.time)
         groups = [rated[0, wide.members(arms.index((name,)))] for name in estimand.arms]
         reads = [_read(estimand, group[:, 0], group[:, column]) for group in groups]
-        effects[estimand.id] = float(reads[0].mean() - (reads[1].mean() if len(reads) > 1 else 0.0))
+        gap = reads[0] - reads[1] if len(reads) > 1 else reads[0]  # the same patients in both arms
+        effects[estimand.id] = Truth(float(gap.mean()), float(gap.std() / np.sqrt(gap.size)))
     return effects
 
 

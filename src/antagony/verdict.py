@@ -16,7 +16,7 @@ from .case import Case
 from .claims import ClaimResult, claim_models, judge_claims
 from .errors import CaseError
 from .population import Draws
-from .replay import Replay, replay_study
+from .replay import REPLAY_PATIENTS, Replay, chronic_drugs, replay_studies
 from .simulation import Arm, Tolerances, build_kernels, simulate
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class MechanismVerdict:
     `scale` is the solved outcome scale at nominal values; `calibrated` False when no value reaches the finding;
     `outside_prior` flags a solved value beyond its prior; `calibrated_share` of draws that could be calibrated,
     `inside_prior_share` of draws where the solved value also lies inside its prior.
-    `explains` of `findings`: published findings within the 95 % predictive interval, those used to calibrate left out.
+    `explains` of `findings`: published findings within the 95 % predictive interval, those used to calibrate and
+    studies that are not weighed left out.
     `curves` over (arm = scene, draw = nominal only, subject = typical, time); `bands` the 5, 50, 95 % over prior draws
     (arm, quantile, time) for a few outputs. `assumed` numbers of `numbers` in the model.
     """
@@ -114,7 +115,7 @@ def reach_verdict(
     *,
     mechanisms: Sequence[str] | None = None,
     draws: int = 2000,
-    patients: int = 200,
+    patients: int = REPLAY_PATIENTS,
     seed: int = 1,
     progress: Progress | None = None,
 ) -> Verdict:
@@ -147,7 +148,8 @@ def reach_verdict(
 
 def compile_models(case: Case, slugs: Sequence[str]) -> None:
     """Compose and compile every model that a verdict asks for."""
-    models = [case.mechanism(slug, family) for slug in slugs for family in case.families]
+    families = (*case.families, *chronic_drugs(case))
+    models = [case.mechanism(slug, family) for slug in slugs for family in families]
     for slug in slugs:
         models += claim_models(case, slug, (*case.claims, *case.own_claims.get(slug, ())))
     build_kernels(models)
@@ -173,13 +175,10 @@ def _judge(case: Case, slug: str, draws: int, patients: int, seed: int, tell: _T
     own = case.own_claims.get(slug, ())
     results = judge_claims(case, slug, (*case.claims, *own), calibrated)
     ids = {claim.id for claim in own}
-    replays: list[Replay] = []
-    for study in case.studies.values():
-        tell(f"{slug}: {study.id}")
-        replays += replay_study(case, slug, study, patients=patients, seed=seed)
+    replays = replay_studies(case, slug, patients=patients, seed=seed, tell=lambda study: tell(f"{slug}: {study}"))
     tell(f"{slug}: scenes")
     curves, bands, failures = _curves(case, slug, nominal.draws, prior.draws.take(prior.reached))
-    counted = [r for r in replays if not r.calibrates and r.agrees is not None]
+    counted = [r for r in replays if r.counts and r.agrees is not None]
     mechanism = case.mechanism(slug, case.dosable)
     return MechanismVerdict(
         slug=slug,
@@ -194,9 +193,9 @@ def _judge(case: Case, slug: str, draws: int, patients: int, seed: int, tell: _T
         inside_prior_share=float((prior.reached & ~prior.outside).mean()),
         claims=tuple(r for r in results if r.claim.id not in ids),
         own_claims=tuple(r for r in results if r.claim.id in ids),
-        replays=tuple(replays),
+        replays=replays,
         explains=sum(bool(r.agrees) for r in counted),
-        findings=sum(not r.calibrates for r in replays),
+        findings=sum(r.counts for r in replays),
         assumed=len(mechanism.assumed),
         numbers=sum(p.grade != "definition" for p in mechanism.parameters.values()),
         failures=tuple(failures),

@@ -1,0 +1,281 @@
+"""Virtual trials shown: tables for the terminal, rows for JSON and CSV, one figure of what each mechanism predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .analysis import Comparison
+from .errors import ReportError
+from .figures import INK, LINES, figure_style
+from .files import write_whole
+from .trial import TrialRun
+from .units import format_time
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from rich.console import Console
+
+Answer = tuple[TrialRun, tuple[Comparison, ...]]
+"""A plan under one mechanism, and the published findings inside what it predicts."""
+
+
+def trial_rows(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """Every estimand under every mechanism as plain values: mean estimate, interval over trials, SE, power."""
+    rows = []
+    for run, _ in answers:
+        for estimand in run.plan.estimands:
+            chosen = run.estimates.sel(estimand=estimand.id)
+            value = chosen["value"]
+            power, error = run.power(estimand.id)
+            rows.append(
+                {
+                    "mechanism": run.mechanism,
+                    "estimand": estimand.id,
+                    "arms": " v ".join(estimand.arms),
+                    "time_h": estimand.time,
+                    "measure": estimand.measure,
+                    "mean": float(value.mean()),
+                    "low": float(value.quantile(0.025)),
+                    "high": float(value.quantile(0.975)),
+                    "se": float(chosen["se"].mean()),
+                    "used": float(chosen["used"].mean()),
+                    "power": power,
+                    "power_error": error,
+                    "unanalysed": float(value.isnull().mean()),
+                    "replicates": run.replicates,
+                    "draws": run.draws,
+                    "asked": run.asked,
+                }
+            )
+    return rows
+
+
+def comparison_rows(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """Every published finding under every mechanism as plain values."""
+    return [
+        {
+            "mechanism": run.mechanism,
+            "finding": c.finding.id,
+            "kind": c.finding.kind,
+            "observed": c.observed,
+            "predicted": c.predicted,
+            "low": c.low,
+            "high": c.high,
+            "probability": c.probability,
+            "probability_error": c.error,
+        }
+        for run, comparisons in answers
+        for c in comparisons
+    ]
+
+
+def trial_table(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Plain values of everything that the terminal shows, and of what it was computed with."""
+    run = answers[0][0]
+    realism = {name: getattr(run.realism, name) for name in run.realism.__slots__}
+    arms = {other.mechanism: other.arms.to_dataframe().reset_index().to_dict("records") for other, _ in answers}
+    return {
+        "plan": run.plan.id,
+        "title": run.plan.title,
+        "design": run.plan.design.kind,
+        "sequences": {" > ".join(s): n for s, n in zip(run.plan.sequences, run.plan.sizes, strict=True)},
+        "notes": run.plan.notes,
+        "realism": realism,
+        "seed": run.seed,
+        "level": run.level,
+        "case_hash": run.ratings.attrs["case_hash"],
+        "estimates": trial_rows(answers),
+        "findings": comparison_rows(answers),
+        "arms": arms,
+        "failures": {other.mechanism: other.failures for other, _ in answers if other.failures},
+    }
+
+
+def print_trials(answers: Sequence[Answer], console: Console) -> None:
+    """The plan, what it would find under each mechanism, and how probable the published results are."""
+    run = answers[0][0]
+    plan = run.plan
+    console.print(f"{plan.title} ({plan.design.kind}, {plan.patients} patients)", style="bold", markup=False)
+    for sequence, n in zip(plan.sequences, plan.sizes, strict=True):
+        console.print(f"  {n} patients: {' > '.join(plan.design.arm(a).title for a in sequence)}", markup=False)
+    if plan.step:
+        console.print(f"  from one period to the next: {format_time(plan.step)}", markup=False)
+    console.print(_estimates(answers))
+    if any(comparisons for _, comparisons in answers):
+        console.print(_findings(answers))
+        console.print(
+            "p: probability of a result at least as far out as the published one, on both sides; of a direction, the "
+            "share of trials that show it as published (* significantly). A high p is agreement within this design's "
+            "noise, no proof.",
+            markup=False,
+            style="dim",
+        )
+    if len(answers) == 1:
+        console.print(_arms(run))
+    console.print(_settings(answers), markup=False, style="dim")
+    for note in plan.notes:
+        console.print(f"note: {note}", markup=False, style="dim")
+
+
+def _estimates(answers: Sequence[Answer]) -> Any:  # noqa: ANN401 - a rich table
+    """Every estimand of one mechanism; of several, the primary one of each."""
+    from rich.table import Table
+
+    plan, rows = answers[0][0].plan, trial_rows(answers)
+    several = len(answers) > 1
+    if several:
+        primary = plan.estimands[0]
+        rows = [row for row in rows if row["estimand"] == primary.id]
+        asked = f"{primary.id}, {' v '.join(primary.arms)}, {format_time(primary.time)}"
+    else:
+        asked = f"under {rows[0]['mechanism']}"
+    table = Table(title=f"What such trials find: {asked}")
+    for name in ("mechanism" if several else "estimand", "mean estimate", "95 % of trials", "SE", "power"):
+        table.add_column(name, justify="left" if name in ("mechanism", "estimand") else "right", no_wrap=True)
+    for row in rows:
+        compared = " v " in row["arms"]
+        table.add_row(
+            row["mechanism"] if several else row["estimand"],
+            f"{row['mean']:+.2f}",
+            f"{row['low']:+.2f} to {row['high']:+.2f}",
+            f"{row['se']:.2f}",
+            f"{100 * row['power']:.0f} +- {100 * row['power_error']:.0f} %" if compared else "",
+        )
+    return table
+
+
+def _findings(answers: Sequence[Answer]) -> Any:  # noqa: ANN401
+    """With one mechanism a row a finding and what is predicted; with several a row a mechanism, a column a finding."""
+    from rich.table import Table
+
+    by_id = [{c.finding.id: c for c in comparisons} for _, comparisons in answers]
+    first = {name: found[name] for found in reversed(by_id) for name in found}
+    table = Table(title="Published results inside the predicted distribution: p")
+    if len(answers) > 1:
+        table.add_column("mechanism", no_wrap=True)
+        for name in first:
+            table.add_column(name.replace("_", "\n"), justify="right")
+        table.add_row("observed", *(_observed(c) for c in first.values()), end_section=True)
+        for (run, _), found in zip(answers, by_id, strict=True):
+            table.add_row(run.mechanism, *(f"{found[n].probability:.2g}" if n in found else "" for n in first))
+        return table
+    for name in ("finding", "observed", "p", "predicted, 95 %"):
+        table.add_column(name, justify="left" if name == "finding" else "right", no_wrap=True)
+    for name, c in first.items():
+        predicted = f"{c.predicted:+.2f} [{c.low:+.2f}, {c.high:+.2f}]"
+        table.add_row(name, _observed(c), f"{c.probability:.2g}", predicted)
+    return table
+
+
+def _observed(comparison: Comparison) -> str:
+    finding = comparison.finding
+    if finding.kind == "direction":
+        shown = "falls less" if finding.sign == 1 else "falls more"
+        return f"{shown} *" if finding.significant else shown
+    return "" if comparison.observed is None else f"{comparison.observed:.3g}"
+
+
+def _arms(run: TrialRun) -> Any:  # noqa: ANN401
+    from rich.table import Table
+
+    table = Table(title=f"Arms under {run.mechanism}: change of {run.plan.trial.scale} from baseline, all replicates")
+    for name in ("arm", "at", "change", "SD", "responders", "remitters", "lost"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for row in run.arms.to_dataframe().reset_index().to_dict("records"):
+        shares = [
+            f"{100 * row[key]:.0f} %" if row[key] == row[key] else "" for key in ("responders", "remitters", "lost")
+        ]
+        title = run.plan.design.arm(row["arm"]).title
+        table.add_row(title, format_time(row["time"]), f"{row['mean']:+.2f}", f"{row['sd']:.2f}", *shares)
+    return table
+
+
+def _settings(answers: Sequence[Answer]) -> str:
+    run = answers[0][0]
+    off = [name for name in run.realism.__slots__ if getattr(run.realism, name) is False]
+    truth = "calibrated prior draws, one a trial" if run.uncertain else "nominal values"
+    kept = ", ".join(f"{r.mechanism} {r.draws} of {r.asked}" for r, _ in answers if r.uncertain and r.draws < r.asked)
+    failed = sum(len(r.failures) for r, _ in answers)
+    parts = [
+        f"{run.replicates} trials, seed {run.seed}",
+        f"{truth}{f' (could be calibrated: {kept})' if kept else ''}",
+        f"dropout {run.realism.dropout.replace('_', ' ')}",
+        *([f"without {', '.join(off)}"] if off else []),
+        f"{failed} patients failed",
+        f"case {run.ratings.attrs['case_hash']}",
+    ]
+    return f"{'; '.join(parts)}. No dosing advice."
+
+
+def write_trials(answers: Sequence[Answer], out: Path) -> None:
+    """Write .csv (one row a mechanism, estimand and replicate), .nc (all ratings) or .svg, whole or not at all."""
+    writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_svg}
+    if out.suffix not in writers:
+        raise ReportError(f'{out}: unknown ending "{out.suffix}"; use .csv, .nc or .svg')
+    write_whole(out, lambda path: writers[out.suffix](answers, path))
+
+
+def estimates_frame(answers: Sequence[Answer]) -> pd.DataFrame:
+    """One row a mechanism, estimand and replicate, labels first."""
+    import pandas as pd
+
+    frames = []
+    for run, _ in answers:
+        frame = run.estimates.to_dataframe().reset_index()
+        frame.insert(0, "mechanism", run.mechanism)
+        frame.insert(0, "plan", run.plan.id)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _write_csv(answers: Sequence[Answer], path: Path) -> None:
+    estimates_frame(answers).to_csv(path, index=False)
+
+
+def _write_netcdf(answers: Sequence[Answer], path: Path) -> None:
+    import xarray as xr
+
+    names = [run.mechanism for run, _ in answers]
+    whole = xr.concat([run.ratings for run, _ in answers], xr.IndexVariable("mechanism", names), data_vars="all")
+    whole.attrs["mechanism"] = ", ".join(names)
+    whole.to_netcdf(path, engine="h5netcdf")
+
+
+def _write_svg(answers: Sequence[Answer], path: Path) -> None:
+    from .figures import svg_text
+
+    picture = svg_text(plot_trials(answers), "trial", "Estimates of simulated trials under each mechanism")
+    path.write_text(picture, encoding="utf-8")
+
+
+def plot_trials(answers: Sequence[Answer]) -> Figure:
+    """One panel an estimand: under each mechanism the range of 95 % and 50 % of the trials' estimates, the median, the
+    published value where there is one."""
+    from matplotlib.figure import Figure
+
+    plan = answers[0][0].plan
+    published = {c.finding.id: c.observed for _, comparisons in answers for c in comparisons}
+    with figure_style():
+        height = 0.5 + len(plan.estimands) * (0.55 + 0.2 * len(answers))
+        figure = Figure(figsize=(6.6, height), layout="constrained")
+        panels = figure.subplots(len(plan.estimands), 1, squeeze=False)[:, 0]
+        for panel, estimand in zip(panels, plan.estimands, strict=True):
+            for row, (run, _) in enumerate(answers):
+                values = run.estimates["value"].sel(estimand=estimand.id)
+                low, first, middle, third, high = (float(values.quantile(q)) for q in (0.025, 0.25, 0.5, 0.75, 0.975))
+                colour = LINES[row % len(LINES)][0]
+                panel.plot([low, high], [row, row], color=colour, linewidth=1)
+                panel.plot([first, third], [row, row], color=colour, linewidth=4, solid_capstyle="butt")
+                panel.plot([middle], [row], marker="|", markersize=9, color=INK)
+            panel.axvline(0, color=INK, linewidth=0.6, linestyle=(0, (2, 2)))
+            if published.get(estimand.id) is not None:
+                panel.axvline(published[estimand.id], color=INK, linewidth=1.2)
+            panel.set_yticks(range(len(answers)), [run.mechanism for run, _ in answers])
+            panel.invert_yaxis()
+            unit = "share" if estimand.measure == "responders" else "points"
+            names = " v ".join(plan.design.arm(a).title for a in estimand.arms)
+            panel.set_title(f"{names}, {format_time(estimand.time)} [{unit}]", loc="left")
+    return figure
