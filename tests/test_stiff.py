@@ -1,7 +1,7 @@
-"""The stiff model (kinetics=full): equal to the quasi-steady base but for delays of known length, and stiff in fact.
+"""The stiff model (kinetics=full): equal to the quasi-steady base within stated bounds, and stiff in fact.
 
-Block, gating, cAMP and PKA take milliseconds to 20 s and change nothing beyond the bounds below. The mu receptor takes
-3 minutes: before 2 h that shows wherever mu activity leads to mood, as a delay, which the second test bounds as one.
+Block, gating, cAMP and PKA take milliseconds to 20 s. A mu receptor that lags by an antagonist's off-rate takes
+3 minutes (kinetics=full_mu): a delay shows wherever mu activity leads to mood, so its bound holds from 2 h on.
 """
 
 from __future__ import annotations
@@ -29,18 +29,14 @@ Array = NDArray[np.float64]
 WIRINGS = sorted(open_case().wirings)
 SCENES = ("ketamine", "ketamine_naltrexone", "naltrexone", "morphine_naloxone")
 DRUGS = ("ketamine", "naltrexone", "naloxone", "morphine")
-FULL = {"kinetics": "full"}
+FULL, FULL_MU = {"kinetics": "full"}, {"kinetics": "full_mu"}
 TIGHT = Tolerances(1e-8, 1e-10)
 STEP = 1 / 120  # h
 TIMES = np.r_[np.arange(-1, 6, STEP), np.linspace(6, 24, 100)]
 EVEN = int((TIMES < 6).sum())  # how many of them lie a step apart
 EARLY = TIMES < 2
 
-QUICK = {"mu_unbinding_rate": 1e5}  # 36 ms
-SECONDS, MINUTES = (
-    2 / 60,
-    5 / 21,
-)  # h: five times cAMP's 20 s and PKA's 5 s; five times the mu receptor's 1/(21 per hour)
+SECONDS = 2 / 60  # h: five times cAMP's 20 s and PKA's 5 s
 
 
 def composed(case: Case, slug: str, variants: dict[str, str] | None = None) -> Mechanism:
@@ -48,12 +44,12 @@ def composed(case: Case, slug: str, variants: dict[str, str] | None = None) -> M
 
 
 @cache
-def curves(slug: str, scene: str, *, full: bool, draws: int, quick: bool = False) -> dict[str, Array]:
-    """Score and relative mTORC1 (draw, time); 0 draws is the nominal one, the same draws for both models."""
+def curves(slug: str, scene: str, kinetics: str, draws: int) -> dict[str, Array]:
+    """Score and relative mTORC1 (draw, time); 0 draws is the nominal one, the same draws for every model."""
     case = open_case()
-    mechanism = composed(case, slug, FULL if full else None)
+    mechanism = composed(case, slug, {"kinetics": kinetics})
     drawn: Draws = draw_parameters(composed(case, slug).parameters.values(), draws, seed=7) if draws else NOMINAL
-    arm = Arm(case.scenes[scene].regimen, (), {**case.trial, **(QUICK if quick else {})})
+    arm = Arm(case.scenes[scene].regimen, (), case.trial)
     run = simulate(mechanism, {"a": arm}, TIMES, draws=drawn, outputs=["score", "mtorc1_relative"], tolerances=TIGHT)
     assert run.attrs["failures"] == []
     return {str(name): run[name].to_numpy()[0, :, 0] for name in run}
@@ -70,23 +66,17 @@ def gap(got: Array, base: Array, delay: float = 0.0) -> Array:
     return np.maximum(np.maximum(low - got, got - high), 0) / base
 
 
-def feels_mu(case: Case, slug: str) -> bool:
-    """Whether mu activity leads anywhere in a mechanism's graph."""
-    return any(edge.source in ("mu_activity", "mu_relative") for edge in case.wirings[slug].edges)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("slug", WIRINGS)
-def test_steps_of_seconds_are_quasi_steady(slug: str, scene: str) -> None:
-    """With the mu receptor quick: 1 % on the score, on mTORC1 1 % from 2 h on and 5 % before.
+def test_the_base_is_the_stiff_model_within_its_bounds(slug: str, scene: str) -> None:
+    """1 % on the score, on mTORC1 1 % from 2 h on and 5 % before, at nominal values and in 20 prior draws.
 
     In draws where mTORC1 answers PKA steeply the score after a push of morphine shows cAMP's 20 s: there a delay of
     2 minutes is allowed.
     """
     for draws in (0, 20):
-        base = curves(slug, scene, full=False, draws=draws)
-        full = curves(slug, scene, full=True, draws=draws, quick=True)
+        base, full = (curves(slug, scene, kinetics, draws) for kinetics in ("quasi_steady", "full"))
         assert gap(full["score"], base["score"], SECONDS if draws else 0).max() < 0.01
         mtorc1 = gap(full["mtorc1_relative"], base["mtorc1_relative"])
         assert mtorc1[:, EARLY].max() < 0.05
@@ -96,23 +86,10 @@ def test_steps_of_seconds_are_quasi_steady(slug: str, scene: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("slug", WIRINGS)
-def test_the_mu_receptor_brings_a_delay_of_minutes(case: Case, slug: str, scene: str) -> None:
-    """The same bounds as shipped; where mu activity leads to mood, against the base of the last 14 minutes.
-
-    In a few draws two signals of opposite sign arrive 3 minutes apart and nearly cancel, while the half-effect lies
-    near its lower bound, 0.02 h of plasticity: then minutes are felt for hours, by up to 6 %.
-    """
-    felt = feels_mu(case, slug)
-    for draws in (0, 20):
-        base, full = (curves(slug, scene, full=full, draws=draws) for full in (False, True))
-        score = gap(full["score"], base["score"], MINUTES if felt else 0).max(axis=1)
-        assert (score > 0.01).sum() <= (2 if draws and felt else 0), score
-        assert score.max() < 0.06
-    base, full = (curves(slug, scene, full=full, draws=0) for full in (False, True))
+def test_a_mu_receptor_that_lags_changes_no_score_from_two_hours_on(slug: str, scene: str) -> None:
+    """At nominal values; over draws whose signals nearly cancel it is up to 5 %, which no test bounds."""
+    base, full = (curves(slug, scene, kinetics, 0) for kinetics in ("quasi_steady", "full_mu"))
     assert gap(full["score"], base["score"])[:, ~EARLY].max() < 0.01
-    mtorc1 = gap(full["mtorc1_relative"], base["mtorc1_relative"], MINUTES)
-    assert mtorc1[:, EARLY].max() < 0.05
-    assert mtorc1[:, ~EARLY].max() < 0.01
 
 
 @pytest.mark.parametrize("part", ["nmda", "camp", "mu"])
@@ -128,7 +105,8 @@ def test_a_full_part_gives_and_needs_what_it_replaces(case: Case, part: str) -> 
 @pytest.mark.parametrize("slug", WIRINGS)
 def test_rest_is_unchanged(case: Case, slug: str) -> None:
     plain, full = composed(case, slug), composed(case, slug, FULL)
-    assert len(full.state_units) == len(plain.state_units) + 6
+    assert len(full.state_units) == len(plain.state_units) + 5
+    assert len(composed(case, slug, FULL_MU).state_units) == len(plain.state_units) + 6
     times = [0.0, 1.0, 200.0]
     before, after = (simulate(m, {"rest": Arm(values=case.trial)}, times, tolerances=TIGHT) for m in (plain, full))
     assert set(after) == set(before)
@@ -142,7 +120,7 @@ def test_mu_activity_remembers_with_the_off_rate(case: Case) -> None:
     times = np.arange(-1, 3, 1 / 1200)
     base, full = (
         simulate(composed(case, "direct_opioid", v), arm, times, outputs=["mu_activity"], tolerances=TIGHT)
-        for v in (None, FULL)
+        for v in (None, FULL_MU)
     )
     steady, lagged = (run["mu_activity"].to_numpy()[0, 0, 0] for run in (base, full))
     rate = case.shared["mu_unbinding_rate"].nominal
@@ -189,7 +167,7 @@ def test_the_kernel_meets_libroadrunner_on_the_stiff_model(case: Case, scene: st
     assert reference.solver.startswith("roadrunner")
     size = np.abs(reference.values).max(axis=0)
     moved = size > 1e-12  # a site without a ligand holds CVODE's rounding
-    assert moved.sum() > 15
+    assert moved.sum() > 14
     assert (np.abs(got - reference.values).max(axis=0)[moved] / size[moved]).max() < 1e-6
 
 
@@ -218,7 +196,7 @@ def time_scales(mechanism: Mechanism, state: dict[str, float]) -> Array:
 
 @pytest.mark.parametrize("slug", ["camp_crosstalk", "opioid_release"])
 def test_the_full_model_is_stiff(case: Case, slug: str) -> None:
-    names = ("mu_unbinding_rate", "camp_turnover_rate", "pka_rate", "nmda_driven_unbinding_rate", "nmda_gating_rate")
+    names = ("camp_turnover_rate", "pka_rate", "nmda_driven_unbinding_rate", "nmda_gating_rate")
     ratios = {}
     for model, variants in (("plain", None), ("full", FULL)):
         mechanism = case.mechanism(slug, ["ketamine", "naltrexone"], variants)
@@ -235,10 +213,12 @@ def test_the_full_model_is_stiff(case: Case, slug: str) -> None:
 
 def test_the_variant_stands_in_every_mechanism_and_is_no_hypothesis(case: Case) -> None:
     for slug, wiring in case.wirings.items():
-        base, full = (wiring.variant("kinetics", name) for name in ("quasi_steady", "full"))
-        assert wiring.axes["kinetics"] == base, slug
-        assert full is not None
-        assert base is not None
+        variants = [v for v in wiring.variants if v.axis == "kinetics"]
+        assert [v.name for v in variants] == ["quasi_steady", "full", "full_mu"], slug
+        assert all(v.proof for v in variants)
+        assert not any(v.proof for v in wiring.variants if v.axis != "kinetics")
+        base, full, lagging = variants
         assert not base.changes_equations
-        assert full.parts == {"nmda": "nmda_full", "camp": "camp_full", "mu": "mu_full"}
-        assert not (full.values or full.priors or full.wiring or full.partner)
+        assert full.parts == {"nmda": "nmda_full", "camp": "camp_full"}
+        assert lagging.parts == {**full.parts, "mu": "mu_full"}
+        assert not any(v.values or v.priors or v.wiring or v.partner for v in variants)

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .claim import Claim, read_claims
-from .composition import Hook, Receptor, Sum, Text, join, mix, sums_text
+from .composition import COMPOSING, Hook, Receptor, Sum, Text, join, mix, sums_text
 from .condition import Probe, ProbeEntry
 from .design import Plan, plan_study
 from .drug import Drug, Label, check_targets, read_drug
@@ -83,6 +83,12 @@ class _Scene(_Strict):
     note: str = ""
 
 
+class _Periods(_Strict):
+    start: str
+    cue: str
+    restarts: tuple[str, ...] = ()
+
+
 class _Calibration(_Strict):
     parameter: str
     study: str
@@ -107,6 +113,7 @@ class _CaseFile(_Strict):
     scenes: dict[str, _Scene] = Field(default_factory=dict)
     trial: dict[str, Any] = Field(default_factory=dict)
     calibration: _Calibration | None = None
+    periods: _Periods | None = None
 
 
 class _Edge(_Strict):
@@ -129,6 +136,7 @@ class _Variant(_Strict):
     wiring: str | None = None
     parts: dict[str, str] = Field(default_factory=dict)
     partner: Annotated[str, Field(alias="with")] = ""
+    proof: bool = False
 
 
 class _WiringFile(_Strict):
@@ -188,6 +196,19 @@ class _Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Periods:
+    """What changes from one period of a crossover to the next, by the case's own names.
+
+    Parameters: `start`, the time of the period's reference dose, and `cue`, what its comparator can be felt by. States
+    that begin anew: `restarts`.
+    """
+
+    start: str
+    cue: str
+    restarts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """The one number that every mechanism may solve for, and the finding that it is solved from."""
 
@@ -228,6 +249,7 @@ class Case:
     studies: Mapping[str, Study]
     trial: Mapping[str, float]
     calibration: Calibration | None
+    periods: Periods | None = None
     _composed: dict[Any, Mechanism] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -295,9 +317,24 @@ class Case:
         pieces = self._pieces(slug, variants)
         present = self.with_required([*drugs, *(name for piece in pieces for name in piece.wiring.requires)])
         key = (slug, present, tuple(sorted((variants or {}).items())))
-        if key not in self._composed:
-            self._composed[key] = self._compose(slug, present, pieces, variants)
-        return self._composed[key]
+        with COMPOSING:
+            if key not in self._composed:
+                self._composed[key] = self._compose(slug, present, pieces, variants)
+            return self._composed[key]
+
+    @cached_property
+    def timed(self) -> frozenset[str]:
+        """Parameters that a claim, an arm or a period changes for a while: every model takes them as inputs."""
+        claims = (*self.claims, *(c for own in self.own_claims.values() for c in own))
+        conditions = [condition for claim in claims for condition in claim.conditions]
+        conditions += [arm.condition for study in self.studies.values() for arm in study.design.arms]
+        spelt = (probe for condition in conditions for probe in self._spelt(condition.probes))
+        periods = {self.periods.start, self.periods.cue} if self.periods else set()
+        return frozenset(periods | {probe.parameter for probe in spelt if probe.is_timed})
+
+    def _spelt(self, probes: Iterable[Probe]) -> tuple[Probe, ...]:
+        """Probes spelled out, those with an unknown name left out; lint and whoever runs them says so."""
+        return self.spell_out(probe for probe in probes if not probe.name or probe.name in self.probes)
 
     @cached_property
     def families(self) -> tuple[frozenset[str], ...]:
@@ -325,7 +362,7 @@ class Case:
     def mechanism_for(self, slug: str, drugs: Iterable[str], variants: Mapping[str, str] | None = None) -> Mechanism:
         """A composed mechanism that holds at least these drugs: that of the smallest family, or of just these drugs."""
         wanted = frozenset(drugs)
-        holders = [family for family in self.families if wanted <= family]
+        holders = [family for family in self.families if wanted <= {*self.with_required(family)}]
         return self.mechanism(slug, min(holders, key=len) if holders else wanted, variants)
 
     def with_required(self, drugs: Iterable[str]) -> tuple[str, ...]:
@@ -391,7 +428,7 @@ class Case:
             sbml=joined.sbml,
             parameters={name: rows[name] for name in joined.needed},
             dosing={name: rows[name] for name in sorted(dosing & rows.keys())},
-            inputs=tuple(sorted({t.input for t in targets})),
+            inputs=tuple(sorted({t.input for t in targets} | (self.timed & {*joined.needed}))),
             outputs=outputs,
             state_units=joined.state_units,
             case_hash=self.hash,
@@ -490,6 +527,7 @@ def open_case(folder: Path | str | None = None) -> Case:
         studies={file.stem: read_study(file) for file in sorted((path / "studies").glob("*.toml"))},
         trial={},
         calibration=Calibration(**head.calibration.model_dump()) if head.calibration else None,
+        periods=Periods(**head.periods.model_dump()) if head.periods else None,
     )
     return replace(case, scenes=_scenes(case, head), trial=_trial_values(head))
 
@@ -532,6 +570,7 @@ def _read_wiring(folder: Path, parts: Mapping[str, str]) -> Wiring:
                 None if v.wiring is None else _text(folder / v.wiring),
                 v.parts,
                 v.partner,
+                v.proof,
             )
             for axis, names in head.variants.items()
             for name, v in names.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -237,7 +237,7 @@ def _measure_all(
     for claim in claims:
         for condition in claim.conditions:
             if condition not in asked:
-                mechanism = claim_mechanism(case, slug, condition, variants)
+                mechanism = case.mechanism_for(slug, case.regimen(condition.regimen).drugs, variants)
                 asked[condition] = _Asked(condition, mechanism, 0, set(), set())
             one = asked[condition]
             _check_output(claim, one.mechanism)
@@ -257,33 +257,12 @@ def _measure_all(
     return {claim.id: _measure(claim, curves, most[claim.id]) for claim in claims}
 
 
-def claim_mechanism(
-    case: Case, slug: str, condition: Condition, variants: Mapping[str, str] | None = None
-) -> Mechanism:
-    """The model that answers for a condition: that of its family of drugs.
-
-    One that has timed probes takes all parameters that any claim of this mechanism probes for a time as inputs, so that
-    a family compiles twice at most, not once for each probe.
-    """
-    mechanism = case.mechanism_for(slug, case.regimen(condition.regimen).drugs, variants)
-    if not _timed(case, condition):
-        return mechanism
-    asked = (*case.claims, *case.own_claims.get(slug, ()))
-    timed = _timed(case, condition).union(*(_timed(case, k) for c in asked for k in c.conditions))
-    known = {*timed & mechanism.parameters.keys(), *_timed(case, condition)} - {*mechanism.inputs}
-    return replace(mechanism, inputs=(*mechanism.inputs, *sorted(known)))
-
-
-def _timed(case: Case, condition: Condition) -> frozenset[str]:
-    return frozenset(p.parameter for p in case.spell_out(condition.probes) if p.is_timed)
-
-
 def claim_models(
     case: Case, slug: str, claims: Iterable[Claim], variants: Mapping[str, str] | None = None
 ) -> tuple[Mechanism, ...]:
     """The models that the claims ask for, each once, to be compiled side by side."""
     conditions = dict.fromkeys(k for c in claims if not c.only_for or slug in c.only_for for k in c.conditions)
-    models = [claim_mechanism(case, slug, k, variants) for k in conditions]
+    models = [case.mechanism_for(slug, case.regimen(k.regimen).drugs, variants) for k in conditions]
     return tuple({(m.sbml, m.inputs): m for m in models}.values())
 
 

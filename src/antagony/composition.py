@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import RLock
 from typing import Any, Literal
 
 from .drug import Drug
@@ -18,6 +19,9 @@ from .parameters import Parameter
 
 # The one pattern that scans model text: the left-hand side of a statement, `x :=`, `x' =` or `x =`.
 LEFT_HAND_SIDE = re.compile(r"(?:^|;)\s*([A-Za-z_]\w*)\s*(:=|'\s*=|=)", re.MULTILINE)
+COMPOSING = RLock()
+"""libAntimony has one state for the whole process: whoever composes holds this."""
+
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 

@@ -25,7 +25,8 @@ class Variant:
     """A named alternative inside a mechanism.
 
     Other values or priors of some parameters, another wiring text, other parts in place of its own (`parts`: name ->
-    replacement), or another mechanism to compose with (`partner`).
+    replacement), or another mechanism to compose with (`partner`). One for `proof` shows how well the equations are
+    solved; it is no hypothesis, and nothing integrates over it.
     """
 
     axis: str
@@ -36,6 +37,7 @@ class Variant:
     wiring: str | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     partner: str = ""
+    proof: bool = False
 
     @property
     def changes_equations(self) -> bool:
@@ -89,7 +91,8 @@ class Mechanism:
 
     `drugs` are those whose equations it holds, shared sites included; `parameters` the rows that the text needs,
     variants applied; `dosing` those that only routes and probes need (shares, lags, body weight, sizes of imposed
-    effects); `inputs` those that carry infusions; `outputs` its readouts; `state_units` the unit of each state;
+    effects); `inputs` those that change during a run (infusions, probes for a
+    while); `outputs` its readouts; `state_units` the unit of each state;
     `case_hash` fingerprints the folder it came from.
     """
 

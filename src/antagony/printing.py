@@ -7,7 +7,9 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from .errors import ReportError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 QUIET = 2.0  # [s] of work before the time left is shown
+HEAD_WIDTH = 7  # letters of a column's head in one line
 RUN_ENDINGS = (".csv", ".nc", ".svg", ".zarr")
 MATRIX_ENDINGS = (".html", ".csv", ".json")
 
@@ -139,24 +142,67 @@ def show_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield tell
 
 
-def print_verdict(answer: Verdict, console: Console) -> None:
-    """One screen: claims x mechanisms, replays, plain sentences."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a grid: its label, a cell a mechanism, what stands behind them; without cells it is a heading."""
+
+    label: str
+    cells: tuple[str, ...] = ()
+    tail: str = ""
+
+
+def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console: Console) -> None:
+    """Lines x mechanisms; where the terminal is too narrow for all, some mechanisms at a time, one below the other."""
+    from rich import box
     from rich.table import Table
 
+    label = min(max(len(line.label) for line in lines), 34)
+    tail = max(len(line.tail) for line in lines)
+    names = [[piece for word in head.split("_") for piece in wrap(word, HEAD_WIDTH)] for head in heads]
+    cell = 1 + max(*(len(part) for name in names for part in name), *(len(c) for line in lines for c in line.cells))
+    tail = tail if label + tail + 2 + 4 * cell <= console.width else 0
+    count = max(1, min(len(heads), (console.width - label - tail - 3) // cell))
+    parts = -(-len(heads) // count)
+    count = -(-len(heads) // parts)
+    console.print(title, style="bold", markup=False, highlight=False)
+    for first in range(0, len(heads), count):
+        here = slice(first, first + count)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        table.add_column("", min_width=label, overflow="fold")
+        for name in names[here]:
+            table.add_column("\n".join(name), justify="right", no_wrap=True, min_width=cell - 1)
+        if tail:
+            table.add_column("", style="dim", overflow="fold")
+        for line in _with_something(lines, here):
+            behind = [line.tail] if tail else []
+            table.add_row(line.label, *line.cells[here], *behind, style=None if line.cells else "bold")
+        console.print(table, markup=False)
+
+
+def _with_something(lines: Sequence[Line], here: slice) -> Iterator[Line]:
+    """Lines that say something of these mechanisms, and the headings of such lines."""
+    heading: Line | None = None
+    for line in lines:
+        if not line.cells:
+            heading = line
+        elif any(line.cells[here]):
+            if heading is not None:
+                yield heading
+            heading = None
+            yield line
+
+
+def print_verdict(answer: Verdict, console: Console) -> None:
+    """Claims x mechanisms, replays, plain sentences."""
+    heads = [m.slug for m in answer.mechanisms]
     console.rule(answer.title)
     console.print(answer.question, markup=False)
-    table = Table(
-        title="What each mechanism claims: holds (+) or broken (-) at nominal values, and in % of prior draws"
-    )
-    table.add_column("claim", max_width=44)
-    for m in answer.mechanisms:
-        table.add_column(m.slug.replace("_", "\n"), justify="right")
-    by_id = {m.slug: {r.claim.id: r for r in m.claims} for m in answer.mechanisms}
-    for claim in dict.fromkeys(r.claim for m in answer.mechanisms for r in m.claims):
-        cells = [_cell(by_id[m.slug].get(claim.id)) for m in answer.mechanisms]
-        table.add_row(claim.id, *cells)
-    console.print(table)
-    console.print(_replay_table(answer))
+    by_id = [{r.claim.id: r for r in m.claims} for m in answer.mechanisms]
+    claims = dict.fromkeys(r.claim.id for m in answer.mechanisms for r in m.claims)
+    asked = [Line(name, tuple(matrix_cell(found.get(name)) for found in by_id)) for name in claims]
+    print_grid("Claims: hold (+) or broken (-) at nominal values, and in % of prior draws", heads, asked, console)
+    title = "Findings replayed: predicted, + within the 95 % interval; * used to calibrate or not weighed, not counted"
+    print_grid(title, heads, _replay_lines(answer), console)
     console.print(_legend(answer), markup=False, style="dim")
     for line in answer.summary:
         console.print(f"* {line}", markup=False, highlight=False)
@@ -178,34 +224,23 @@ def _legend(answer: Verdict) -> str:
     return "~ cannot be said." if unclear else ""
 
 
-def _cell(result: Any) -> str:  # noqa: ANN401
-    if result is None:
-        return ""
-    return f"{'+' if result.holds else '-'} {100 * result.share:.0f}%"
-
-
-def _replay_table(answer: Verdict) -> Any:  # noqa: ANN401
-    from rich.table import Table
-
-    table = Table(
-        title="Findings replayed: predicted median, + within the 95 % interval; * used to calibrate, not counted"
-    )
-    table.add_column("finding", no_wrap=True)
-    table.add_column("observed", justify="right")
-    for m in answer.mechanisms:
-        table.add_column(m.slug.replace("_", "\n"), justify="right")
+def _replay_lines(answer: Verdict) -> list[Line]:
+    """A line a finding, studies as headings; the counts last."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for m in answer.mechanisms:
         for r in m.replays:
             rows.setdefault((r.study, r.finding.id), {})[m.slug] = r
-    for (study, finding), replays in rows.items():
+    lines: list[Line] = []
+    study = ""
+    for (name, finding), replays in rows.items():
         any_one = next(iter(replays.values()))
-        observed = _observed(any_one)
-        cells = [_replay_cell(replays.get(m.slug)) for m in answer.mechanisms]
-        table.add_row(f"{study} {finding}{' *' if any_one.calibrates else ''}", observed, *cells)
-    explained = [f"{m.explains} of {m.findings}" for m in answer.mechanisms]
-    table.add_row("explains", "", *explained, style="bold")
-    return table
+        if name != study:
+            study = name
+            lines.append(Line(name))
+        cells = tuple(_replay_cell(replays.get(m.slug)) for m in answer.mechanisms)
+        lines.append(Line(f"  {finding}{'' if any_one.counts else ' *'}", cells, _observed(any_one)))
+    lines.append(Line("explains", tuple(str(m.explains) for m in answer.mechanisms)))
+    return [*lines, Line("of findings weighed", tuple(str(m.findings) for m in answer.mechanisms))]
 
 
 def _observed(replay: Any) -> str:  # noqa: ANN401
@@ -227,36 +262,20 @@ def _replay_cell(replay: Any) -> str:  # noqa: ANN401
 
 
 def print_matrix(matrix: Matrix, console: Console) -> None:
-    """Claims x mechanisms on one screen; letters stand for the mechanisms where their names do not fit."""
+    """Claims x mechanisms, own claims below the name of their mechanism, each with its source."""
     from itertools import groupby
 
-    from rich import box
-    from rich.table import Table
-
-    heads = [column.slug.replace("_", "\n") for column in matrix.columns]
-    width = 2 + max(len(row.claim.id) for row in matrix.rows) + max(len(row.claim.source) for row in matrix.rows)
-    lettered = width + sum(2 + max(5, *map(len, head.split("\n"))) for head in heads) > console.width
-    letters = [chr(ord("A") + i % 26) * (1 + i // 26) for i in range(len(heads))]
-    title = "Claims: hold (+) or broken (-) at nominal values, and in % of prior draws; n/c cannot be calibrated"
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("claim", overflow="fold", min_width=12)
-    for head in letters if lettered else heads:
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("source", style="dim", overflow="fold", min_width=8)
+    lines: list[Line] = []
     for owner, rows in groupby(matrix.rows, key=lambda row: row.owner):
         if owner:
-            table.add_section()
-            table.add_row(f"own of {owner}", style="bold")
-        for row in rows:
-            table.add_row(row.claim.id, *map(matrix_cell, row.results), row.claim.source)
-    table.add_section()
-    kept = [[r.holds for row in matrix.rows if (r := row.results[i])] for i in range(len(heads))]
-    table.add_row("holding", *(f"{sum(some)}/{len(some)}" for some in kept), style="bold")
-    table.add_row("assumed numbers", *(f"{c.assumed}" for c in matrix.columns))
-    console.print(table)
-    for letter, column in zip(letters, matrix.columns, strict=True):
-        if lettered:
-            console.print(f"{letter}  {column.slug}: {column.title}", markup=False, highlight=False)
+            lines.append(Line(f"own of {owner}"))
+        lines += [Line(row.claim.id, tuple(map(matrix_cell, row.results)), row.claim.source) for row in rows]
+    count = range(len(matrix.columns))
+    kept = [[r.holds for row in matrix.rows if (r := row.results[i])] for i in count]
+    lines.append(Line("holding", tuple(f"{sum(some)}/{len(some)}" for some in kept)))
+    lines.append(Line("assumed numbers", tuple(str(c.assumed) for c in matrix.columns)))
+    title = "Claims: hold (+) or broken (-) at nominal values, and in % of prior draws; n/c cannot be calibrated"
+    print_grid(title, [column.slug for column in matrix.columns], lines, console)
     console.print(matrix_notes(matrix), markup=False, highlight=False, style="dim")
 
 
@@ -265,7 +284,7 @@ def matrix_cell(result: ClaimResult | None) -> str:
     if result is None:
         return ""
     mark = "n/c" if result.uncalibrated else "+" if result.holds else "-"
-    return f"{mark} {100 * result.share:.0f}"
+    return f"{mark}{100 * result.share:.0f}"
 
 
 def matrix_notes(matrix: Matrix) -> str:

@@ -158,9 +158,28 @@ def is_chronic(case: Case, study: Study) -> bool:
 
 
 def chronic_drugs(case: Case) -> tuple[tuple[str, ...], ...]:
-    """Drug sets of the chronic studies, each worth a model of its own: absent drugs cost time at every dose."""
-    sets = (_drugs(case, study) for study in case.studies.values() if is_chronic(case, study))
-    return tuple(dict.fromkeys(drugs for drugs in sets if drugs))
+    """Drugs of the models that answer for chronic studies: one where ketamine is given, one where it is not.
+
+    Smaller than a family's, for absent drugs cost time at every dose; no smaller, for every model costs a compilation.
+    """
+    sets = [_drugs(case, study) for study in case.studies.values() if is_chronic(case, study)]
+    alone = [drugs for drugs in sets if not _has_sites(case, drugs)]
+    rest = [drugs for drugs in sets if _has_sites(case, drugs)]
+    groups = (case.with_required({name for drugs in some for name in drugs}) for some in (alone, rest))
+    return tuple(group for group in groups if group)
+
+
+def _has_sites(case: Case, drugs: Iterable[str]) -> bool:
+    """Whether some drug acts at a site that it shares with others."""
+    return any(case.drugs[name].requires for name in drugs)
+
+
+def _model(case: Case, slug: str, study: Study, variants: Mapping[str, str] | None) -> Mechanism:
+    """The model on which a study is replayed."""
+    drugs = _drugs(case, study)
+    if is_chronic(case, study):
+        return case.mechanism(slug, next(group for group in chronic_drugs(case) if {*drugs} <= {*group}), variants)
+    return case.mechanism_for(slug, drugs, variants)
 
 
 def _drugs(case: Case, study: Study) -> tuple[str, ...]:
@@ -233,10 +252,8 @@ class _Players:
         names = dict.fromkeys(name for f in asked for name in f.arms)
         self.arms = {name: study_arm(case, study, name) for name in names}
         outputs = sorted({f.output for f in asked})
-        chronic, drugs = is_chronic(case, study), _drugs(case, study)
-        choose = case.mechanism if chronic else case.mechanism_for
-        mechanism = choose(slug, drugs, variants)
-        self.tolerances = CHRONIC_TOLERANCES if chronic else REPLAY_TOLERANCES
+        mechanism = _model(case, slug, study, variants)
+        self.tolerances = CHRONIC_TOLERANCES if is_chronic(case, study) else REPLAY_TOLERANCES
         self.runs = {name: self._run(mechanism, arm, outputs) for name, arm in self.arms.items()}
 
     def _run(self, mechanism: Mechanism, arm: Arm, outputs: list[str]) -> xr.Dataset:

@@ -40,9 +40,6 @@ SCREENED = 64  # patients screened at most to enrol one
 WEEK = 168.0  # h
 TOLERANCES = Tolerances(1e-5, 1e-7)  # ratings carry a residual of a point or more; these err by less than 0.01 points
 
-# What the case's parts call the quantities that a trial sets for each period, and what a patient forgets between them.
-PERIOD_START, COMPARATOR_CUE, EXPERIENCE = "trial_start", "comparator_cue", "cue"
-
 
 @dataclass(frozen=True, slots=True)
 class TrialRun:
@@ -265,7 +262,7 @@ class _Bench:
         self.seed, self.threads, self.truths, self.shared = seed, threads, truths, shared
         self.rows = case.parameters(slug, variants)
         self.values = trial_values(plan.trial, case.trial)
-        self.top = self.values["score_max"]
+        self.top, self.periods = self.values["score_max"], case.periods
         self.priors = plan.trial.priors if uncertain else {}
         self.varying = spread_parameters(self.rows.values()) if realism.heterogeneity else ()
         drugs = {d for arm in plan.design.arms for d in case.regimen(arm.condition.regimen).drugs}
@@ -409,14 +406,17 @@ class _Bench:
             end = self.begins[k + 1] if k + 1 < len(sequence) else None
             regimen += self.case.regimen(arm.condition.regimen).shifted(shift)
             probes += [_shifted(p, shift, begin, end, len(sequence)) for p in self.case.spell_out(arm.condition.probes)]
+            if self.periods is None:
+                continue
             if len(sequence) == 1:
-                values |= {} if arm.comparator_cue is None else {COMPARATOR_CUE: arm.comparator_cue}
+                values |= {} if arm.comparator_cue is None else {self.periods.cue: arm.comparator_cue}
                 continue
             if arm.comparator_cue:
-                probes.append(Probe(COMPARATOR_CUE, set=arm.comparator_cue, start=begin, until=end))
+                probes.append(Probe(self.periods.cue, set=arm.comparator_cue, start=begin, until=end))
             if anew and k:
-                probes.append(Probe(PERIOD_START, set=shift, start=begin, until=end))
-        restarts = {EXPERIENCE: tuple(self.begins[1 : len(sequence)])} if anew and len(sequence) > 1 else {}
+                probes.append(Probe(self.periods.start, set=shift, start=begin, until=end))
+        forgotten = self.periods.restarts if self.periods and anew and len(sequence) > 1 else ()
+        restarts = {state: tuple(self.begins[1 : len(sequence)]) for state in forgotten}
         return Arm(regimen, tuple(probes), values, restarts)
 
     def _trial_values(self) -> dict[str, float]:

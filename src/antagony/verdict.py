@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -130,7 +132,8 @@ def reach_verdict(
     tell = _Teller(progress, 1 + len(slugs) * (2 + len(case.studies)))
     tell("compiling")
     compile_models(case, slugs)
-    answers = tuple(_judge(case, slug, draws, patients, seed, tell) for slug in slugs)
+    with ThreadPoolExecutor(min(len(slugs), os.cpu_count() or 1)) as pool:  # one's Python beside another's kernel
+        answers = tuple(pool.map(lambda slug: _judge(case, slug, draws, patients, seed, tell), slugs))
     settings = _settings(case, answers, draws, patients, seed, time.perf_counter() - begun)
     return Verdict(
         title=case.title,
