@@ -102,6 +102,22 @@ def read_bench(run: Run) -> Iterator[Line]:
     yield ended_well(run)
 
 
+def read_claims(run: Run) -> Iterator[Line]:
+    """All claims of all mechanisms over prior draws, cold and with kernels cached."""
+    for what, seconds in re.findall(r"^(claims: .*): (\S+) s$", run.output, re.MULTILINE):
+        yield below(what, 90, float(seconds))
+    yield ended_well(run)
+
+
+def read_stream(run: Run) -> Iterator[Line]:
+    """A million patients block by block: peak memory, and how long it took."""
+    if "skipped" in run.output:
+        yield Line("a million patients", "streamed", "Zarr is not installed", None)
+    elif found := re.search(r"^streamed: (.*), peak (\S+) GB$", run.output, re.MULTILINE):
+        yield below(f"peak memory of {found[1]}", 2, float(found[2]), " GB")
+    yield ended_well(run)
+
+
 def read_verdict(run: Run) -> Iterator[Line]:
     """The whole answer, kernels built anew."""
     yield below("whole verdict, nothing cached", 90, run.seconds)
@@ -114,6 +130,8 @@ PROOFS = (
     Proof("conformance", "Outside suites", (PYTHON, "proofs/conformance.py"), read_conformance),
     Proof("agreement", "Agreement with the reference solver", (PYTHON, "proofs/agreement.py"), read_agreement),
     Proof("bench", "Speed", (PYTHON, "benchmarks/bench.py"), read_bench),
+    Proof("claims", "Every claim over prior draws", (PYTHON, "proofs/claims.py"), read_claims),
+    Proof("stream", "Populations larger than memory", (PYTHON, "proofs/stream.py"), read_stream),
     Proof("verdict", "The whole verdict", WHOLE, read_verdict),
 )
 

@@ -28,7 +28,7 @@ LAYERS = (
     ("kernel.build",),
     ("case", "population", "difference"),
     ("simulation", "reference"),
-    ("calibration",),
+    ("calibration", "stream"),
     ("replay", "claims", "lint", "trial"),
     ("verdict",),
     ("matrix",),

@@ -86,7 +86,7 @@ def test_claims_as_json_and_strict(tmp_path: Path) -> None:
         (("simulate", "none", KETAMINE, "--until", "soon"), "soon"),
         (("simulate", "none", KETAMINE, "--variant", "loss"), "axis=name"),
         (("simulate", "none", "ketamine 35 mg iv over 2 h; ketamine 35 mg iv at 1 h over 2 h"), "overlap"),
-        (("simulate", "none", KETAMINE, "--out", "run.docx"), "use .csv, .nc or .svg"),
+        (("simulate", "none", KETAMINE, "--out", "run.docx"), "use .csv, .nc, .svg or .zarr"),
         (("lint", "--case", "/nowhere"), "no case.toml"),
     ],
 )

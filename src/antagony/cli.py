@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .errors import AntagonyError
 from .printing import (
     MATRIX_ENDINGS,
+    RUN_ENDINGS,
     check_ending,
     claim_row,
     print_claims,
@@ -27,9 +28,9 @@ from .printing import (
 )
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from .case import Case
+    from .mechanism import Mechanism
+    from .simulation import Arm, Array
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -106,7 +107,13 @@ def simulate(
     ] = True,
     variant: VariantOption = None,
     seed: SeedOption = 1,
-    out: Annotated[Path | None, typer.Option(help="Write .csv, .nc (NetCDF) or .svg instead of a table.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write .csv, .nc (NetCDF), .svg or .zarr instead of a table. A .zarr is written block by block, for "
+            "populations larger than memory; the same command takes up a run that was stopped."
+        ),
+    ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw curves in the terminal.")] = False,
     case: CaseOption = None,
     as_json: JsonOption = False,
@@ -116,13 +123,19 @@ def simulate(
     Example: antagony simulate camp_crosstalk "ketamine 0.5 mg/kg iv over 40 min" -o mtorc1_relative -o score --plot
     """
     from .case import open_case
+    from .simulation import simulate
 
+    if out is not None:
+        check_ending(out, RUN_ENDINGS)
     opened = open_case(case)
     variants = parse_variants(variant)
-    run = run_simulation(
+    problem, settings = plan_simulation(
         opened, mechanism, regimen, output or ["score"], until, points, patients, draws, calibrated, variants, seed
     )
-    show_run(run, out, plot=plot, as_json=as_json)
+    if out is not None and out.suffix == ".zarr":
+        write_stream(problem, settings, out)
+    else:
+        show_run(simulate(*problem, **settings), out, plot=plot, as_json=as_json)
 
 
 @app.command()
@@ -312,7 +325,7 @@ def parse_variants(texts: list[str] | None) -> dict[str, str]:
     return variants
 
 
-def run_simulation(
+def plan_simulation(
     case: Case,
     slug: str,
     regimens: list[str],
@@ -324,13 +337,13 @@ def run_simulation(
     calibrated: bool,
     variants: Mapping[str, str],
     seed: int,
-) -> xr.Dataset:
-    """One dataset over all regimens as arms, moments denser near time 0."""
+) -> tuple[tuple[Mechanism, dict[str, Arm], Array], dict[str, Any]]:
+    """What `simulate` takes: all regimens as arms, moments denser near time 0; patients, draws and outputs."""
     import numpy as np
 
     from .calibration import calibrate
     from .population import NOMINAL, TYPICAL, draw_parameters, sample_population
-    from .simulation import Arm, simulate
+    from .simulation import Arm
     from .units import parse_time
 
     arms = {text: Arm(case.regimen(text), (), case.trial) for text in regimens}
@@ -344,7 +357,23 @@ def run_simulation(
     people = TYPICAL if patients == 1 else sample_population(rows.values(), patients, seed=seed)
     first = min([0.0, *(arm.regimen.first for arm in arms.values() if arm.regimen.doses)])
     times = np.sinh(np.linspace(np.arcsinh(first), np.arcsinh(parse_time(until)), points))
-    return simulate(case.mechanism(slug, drugs, variants), arms, times, population=people, draws=sets, outputs=outputs)
+    problem = case.mechanism(slug, drugs, variants), arms, times
+    return problem, {"population": people, "draws": sets, "outputs": outputs}
+
+
+def write_stream(problem: tuple[Mechanism, dict[str, Arm], Array], settings: dict[str, Any], out: Path) -> None:
+    """Simulate block by block into a Zarr store; failures are said as they are for a table."""
+    from .stream import read_failures, stream_run
+
+    with show_progress() as tell:
+        stream_run(*problem, out, **settings, progress=lambda done, total: tell("patients", done, total))
+    listed, failed = read_failures(out)
+    console = show_console(stderr=True)
+    for failure in listed[:20]:
+        console.print(f"failed: {failure}", markup=False)
+    if failed > 20:
+        console.print(f"failed: {failed} in all; the store lists {len(listed)}", markup=False)
+    show_console().print(f"written: {out}", markup=False)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ The two never merge into one axis.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from .errors import SimulationError
 from .parameters import Parameter
 
 Array = NDArray[np.float64]
+SOBOL_BLOCK = 2**16  # points drawn at once; a power of two, and nothing depends on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,29 @@ class Population:
 
     `factors`: id -> (subject). Every draw sees the same patients. `seed` is None for the typical patient alone.
     `values`: id -> (subject), typical values that patients bring with them (a baseline score, the truth of their
-    trial) in place of the nominal or drawn ones; factors apply to them too.
+    trial) in place of the nominal or drawn ones; factors apply to them too. `numbers` (subject): the number of each
+    patient where these are some of a larger population.
     """
 
     size: int
     seed: int | None
     factors: Mapping[str, Array] = field(default_factory=dict)
     values: Mapping[str, Array] = field(default_factory=dict)
+    numbers: NDArray[np.int64] | None = None
+
+    @property
+    def subjects(self) -> NDArray[np.int64]:
+        """The number that each patient bears in results (subject)."""
+        return np.arange(self.size) if self.numbers is None else self.numbers
+
+    def take(self, keep: NDArray) -> Population:
+        """The patients at the given positions (or where a mask is true), in order; each keeps its number."""
+        numbers = self.subjects[keep]
+        factors, values = (
+            {name: np.broadcast_to(column, (self.size,))[keep] for name, column in columns.items()}
+            for columns in (self.factors, self.values)
+        )
+        return Population(numbers.size, self.seed, factors, values, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +89,11 @@ def sample_population(parameters: Iterable[Parameter], size: int, *, seed: int) 
     Scrambled Sobol points, so a few hundred patients already average well; the order of `parameters` does not matter.
     """
     varying = spread_parameters(parameters)
-    return Population(size, seed, factors_of(varying, _normal(_sobol(len(varying), size, seed))))
+    factors = {p.id: np.empty(size) for p in varying}
+    for begin, points in _sobol_blocks(len(varying), size, seed):
+        for name, block in factors_of(varying, _normal(points)).items():
+            factors[name][begin : begin + len(block)] = block
+    return Population(size, seed, factors)
 
 
 def spread_parameters(parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
@@ -102,13 +123,21 @@ def _factor(parameter: Parameter, z: Array) -> Array:
 
 
 def _sobol(dimensions: int, size: int, seed: int) -> Array:
-    """Points (size, dimensions) strictly inside the unit cube; the first `size` of the next power of two."""
+    """Points (size, dimensions) strictly inside the unit cube; the first `size` of the sequence."""
+    blocks = [points for _, points in _sobol_blocks(dimensions, size, seed)]
+    return np.concatenate(blocks) if blocks else np.empty((size, dimensions))
+
+
+def _sobol_blocks(dimensions: int, size: int, seed: int) -> Iterator[tuple[int, Array]]:
+    """The same points a block at a time, each with the position of its first: a million patients need little memory."""
     if dimensions == 0 or size == 0:
-        return np.empty((size, dimensions))
+        return
     from scipy.stats import qmc
 
-    points = qmc.Sobol(dimensions, scramble=True, rng=seed).random_base2(max(0, math.ceil(math.log2(size))))
-    return np.clip(points[:size], 1e-12, 1 - 1e-12)
+    engine = qmc.Sobol(dimensions, scramble=True, rng=seed)
+    block = min(SOBOL_BLOCK, 2 ** math.ceil(math.log2(size)))
+    for begin in range(0, size, block):
+        yield begin, np.clip(engine.random(block)[: size - begin], 1e-12, 1 - 1e-12)
 
 
 def _normal(points: Array) -> Array:

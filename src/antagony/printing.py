@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 QUIET = 2.0  # [s] of work before the time left is shown
 HEAD_WIDTH = 7  # letters of a column's head in one line
-RUN_ENDINGS = (".csv", ".nc", ".svg")
+RUN_ENDINGS = (".csv", ".nc", ".svg", ".zarr")
 MATRIX_ENDINGS = (".html", ".csv", ".json")
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -380,9 +380,9 @@ def show_run(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) ->
 
 
 def write_run(run: xr.Dataset, out: Path) -> None:
-    """Write a dataset whole or not at all: .csv, .nc or .svg. Raises ReportError."""
+    """Write a dataset whole or not at all: .csv, .nc or .svg (.zarr is streamed). Raises ReportError."""
     writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_svg}
-    check_ending(out, RUN_ENDINGS)
+    check_ending(out, tuple(writers))
     write_whole(out, lambda path: writers[out.suffix](run, path))
 
 

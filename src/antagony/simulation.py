@@ -149,7 +149,8 @@ class _Run:
         settings = {"rtol": self.tolerances.relative, "atol": self.atol(kernel), "threads": self.threads}
         result, lost = run_phases(kernel, parameters, phases, times, outputs, settings)
         for row, (time, status) in lost.items():
-            failures.append(Failure(name, *divmod(row, self.population.size), time, status))
+            draw, subject = divmod(row, self.population.size)
+            failures.append(Failure(name, draw, int(self.population.subjects[subject]), time, status))
         return result
 
     def prepare(self, kernel: Kernel, arm: Arm, times: Array) -> tuple[Array, tuple[Phase, ...]]:
@@ -450,7 +451,7 @@ def _dataset(
     coordinates = {
         "arm": list(arms),
         "draw": np.arange(run.draws.size),
-        "subject": np.arange(run.population.size),
+        "subject": run.population.subjects,
         "time": ("time", times, {"units": "h"}),
     }
     attrs = {
