@@ -118,6 +118,26 @@ def read_stream(run: Run) -> Iterator[Line]:
     yield ended_well(run)
 
 
+def read_trials(run: Run) -> Iterator[Line]:
+    """Coverage where dropout is at random, carry-over, and the time of a thousand trials."""
+    shares = [float(x) for x in re.findall(r"^ *coverage \S+ \S+ at_random: (\S+) %", run.output, re.MULTILINE)]
+    if shares:
+        span = f"{min(shares):.1f} to {max(shares):.1f} %, {len(shares)} designs and mechanisms"
+        met = min(shares) >= 93 and max(shares) <= 97
+        yield Line("95 % intervals cover, dropout at random", "93 to 97 % of 2000 trials", span, met)
+    for share in (re.findall(r"coverage \S+ \S+ not_at_random: (\S+) %", run.output),):
+        yield Line("the same, dropout not at random", "reported", ", ".join(f"{x} %" for x in share), None)
+    for days, bias, error, truth in re.findall(r"after (\d+) d: bias (\S+) \(SE (\S+)\) of (\S+)", run.output):
+        shown, size = f"bias {bias} (SE {error}) of {truth} points", abs(float(bias)) / float(error)
+        met = {"5": size > 10, "30": size < 4}.get(days)
+        yield Line(
+            f"carry-over, {days} d between periods", {"5": "shows", "30": "none"}.get(days, "reported"), shown, met
+        )
+    if found := re.search(r"26-patient crossover: (\S+) s", run.output):
+        yield below("1000 replicates of a 26-patient crossover", 15, float(found[1]))
+    yield ended_well(run)
+
+
 def read_verdict(run: Run) -> Iterator[Line]:
     """The whole answer, kernels built anew."""
     yield below("whole verdict, nothing cached", 90, run.seconds)
@@ -132,6 +152,7 @@ PROOFS = (
     Proof("bench", "Speed", (PYTHON, "benchmarks/bench.py"), read_bench),
     Proof("claims", "Every claim over prior draws", (PYTHON, "proofs/claims.py"), read_claims),
     Proof("stream", "Populations larger than memory", (PYTHON, "proofs/stream.py"), read_stream),
+    Proof("trials", "Virtual trials", (PYTHON, "proofs/trials.py"), read_trials),
     Proof("verdict", "The whole verdict", WHOLE, read_verdict),
 )
 

@@ -135,7 +135,7 @@ def test_trial_writes_other_forms(tmp_path: Path, ending: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("wiliams_2018",), 'no study "wiliams_2018"; did you mean "williams_2018"'),
+        (("wiliams_2018",), 'no design or study "wiliams_2018"; did you mean'),
         (("williams_2018", "--washout", "-5 d"), "key design.washout: -120 h"),
         (("williams_2018", "--patients", "0"), "key n: 0 patients"),
         (("williams_2018", "--without", "plazebo"), 'did you mean "placebo"'),

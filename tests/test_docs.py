@@ -13,6 +13,7 @@ import antagony
 import antagony.replay
 from antagony.case import Case, open_case
 from antagony.lint import lint_case
+from antagony.trial import simulate_trial
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -71,6 +72,15 @@ def test_a_drug_added_as_told_has_no_error(tmp_path: Path) -> None:
     run = antagony.simulate(case.mechanism("none", ["exampline"]), {"dose": case.regimen("exampline 20 mg po")}, [0, 2])
     occupancy = run["mu_occupancy_antagonist"].to_numpy().ravel()
     assert occupancy[0] == 0 < occupancy[1] < 1
+
+
+def test_a_trial_run_as_told_answers(tmp_path: Path) -> None:
+    folder = follow("run-a-trial.md", tmp_path)
+    plan = antagony.open_case(folder).plan("wait_a_fortnight")
+    assert plan.patients == 30
+    assert plan.step == 14 * 24
+    run = simulate_trial(antagony.open_case(folder), "none", plan, replicates=5, uncertain=False)
+    assert run.estimates["value"].notnull().all()
 
 
 def test_a_mechanism_added_as_told_has_no_error(tmp_path: Path) -> None:
