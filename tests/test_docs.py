@@ -14,6 +14,7 @@ import antagony.replay
 from antagony.case import Case, open_case
 from antagony.lint import lint_case
 from antagony.trial import simulate_trial
+from antagony.verdict import reach_verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -83,6 +84,7 @@ def test_a_trial_run_as_told_answers(tmp_path: Path) -> None:
     assert run.estimates["value"].notnull().all()
 
 
+@pytest.mark.slow
 def test_a_mechanism_added_as_told_has_no_error(tmp_path: Path) -> None:
     folder = follow("add-a-mechanism.md", tmp_path)
     head = folder / "case.toml"
@@ -92,6 +94,10 @@ def test_a_mechanism_added_as_told_has_no_error(tmp_path: Path) -> None:
     assert errors(only(case, "direct_block")) == []
     dose = {"dose": case.regimen("ketamine 0.5 mg/kg iv over 40 min")}
     run = antagony.simulate(case.mechanism("direct_block", ["ketamine"]), dose, [0, 2])
+    (own,) = reach_verdict(case, mechanisms=["direct_block"], draws=8, patients=4).mechanisms
+    assert own.findings > 80  # the thirteenth is asked everything, and no Python was written
+    assert {r.claim.id for r in own.own_claims} == {"direct_block_ignores_naltrexone"}
+    assert own.calibrated
     raised = run["mtorc1_relative"].to_numpy().ravel()
     assert raised[1] > 1.1 * raised[0]
 

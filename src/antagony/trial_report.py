@@ -277,4 +277,7 @@ def plot_trials(answers: Sequence[Answer]) -> Figure:
             unit = "share" if estimand.measure == "responders" else "points"
             names = " v ".join(plan.design.arm(a).title for a in estimand.arms)
             panel.set_title(f"{names}, {format_time(estimand.time)} [{unit}]", loc="left")
+        figure.supxlabel(
+            "estimates: 95 % of trials (thin), 50 % (thick), median (tick); published result (tall line)", fontsize=7
+        )
     return figure
