@@ -19,7 +19,7 @@ from antagony import printing
 from antagony.case import Case
 from antagony.errors import ReportError
 from antagony.matrix import fill_matrix
-from antagony.printing import matrix_cell, write_matrix
+from antagony.printing import Line, matrix_cell, print_grid, write_matrix
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
 
@@ -269,3 +269,16 @@ def test_the_time_left_is_shown_once_work_takes_long(monkeypatch: pytest.MonkeyP
             now[0] += 2.0
         screen.print(bars[0].get_renderable())
     assert "left 0:00:10" in seen.getvalue()
+
+
+@pytest.mark.parametrize("width", [*range(50, 200, 7), 80, 100, 120, 132])
+def test_no_column_of_a_grid_is_lost_at_any_width(width: int) -> None:
+    from rich.console import Console
+
+    heads = [f"rival_number{i:02d}" for i in range(12)]
+    lines = [Line("heading"), Line("a_claim_with_a_long_name", tuple(f"+{i + 100}" for i in range(12)), "source_2020")]
+    screen = StringIO()
+    print_grid("title", heads, lines, Console(file=screen, width=width, color_system=None))
+    shown = screen.getvalue()
+    assert [shown.count(f"+{i + 100}") for i in range(12)] == [1] * 12
+    assert max(map(len, shown.splitlines())) <= width

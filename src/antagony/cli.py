@@ -57,7 +57,7 @@ VariantOption = Annotated[
 def verdict(
     out: Annotated[Path, typer.Option(help="Where the report is written (one HTML file).")] = Path("verdict.html"),
     draws: Annotated[int, typer.Option(min=1, help="Prior draws over which claims are checked.")] = 2000,
-    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 64,
+    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 48,
     seed: SeedOption = 1,
     mechanism: Annotated[
         list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")

@@ -159,9 +159,9 @@ def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console:
     label = min(max(len(line.label) for line in lines), 34)
     tail = max(len(line.tail) for line in lines)
     names = [[piece for word in head.split("_") for piece in wrap(word, HEAD_WIDTH)] for head in heads]
-    cell = 1 + max(*(len(part) for name in names for part in name), *(len(c) for line in lines for c in line.cells))
-    tail = tail if label + tail + 2 + 4 * cell <= console.width else 0
-    count = max(1, min(len(heads), (console.width - label - tail - 3) // cell))
+    cell = 2 + max(*(len(part) for name in names for part in name), *(len(c) for line in lines for c in line.cells))
+    tail = tail if label + tail + 6 + 4 * cell <= console.width else 0
+    count = max(1, min(len(heads), (console.width - label - tail - 4) // cell))
     parts = -(-len(heads) // count)
     count = -(-len(heads) // parts)
     console.print(title, style="bold", markup=False, highlight=False)
@@ -170,7 +170,7 @@ def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         table.add_column("", min_width=label, overflow="fold")
         for name in names[here]:
-            table.add_column("\n".join(name), justify="right", no_wrap=True, min_width=cell - 1)
+            table.add_column("\n".join(name), justify="right", no_wrap=True, min_width=cell - 2)
         if tail:
             table.add_column("", style="dim", overflow="fold")
         for line in _with_something(lines, here):

@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 
 CALIBRATION_PATIENTS = 32  # over whom the outcome scale of a replayed draw is averaged
 REPLAY_DRAWS = 48  # prior draws, each with the whole population
-REPLAY_PATIENTS = 64
+REPLAY_PATIENTS = 48
 CHRONIC_DOSES = 7  # a study with an arm of more doses is chronic ...
 CHRONIC_PATIENTS = 24  # ... and replayed with fewer patients, for its doses cost more than theirs
 REPLAY_TOLERANCES = Tolerances(1e-4, 1e-6)  # moves a mean score by a hundredth of a point at most (tested)

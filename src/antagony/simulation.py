@@ -110,7 +110,7 @@ def build_kernels(
     """
     once = {(m.sbml, m.inputs): m for m in models}
     built = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:  # one's symbols beside another's compiler
         for kernel in pool.map(lambda m: build_kernel(m.sbml, inputs=m.inputs), once.values()):
             built.append(kernel)
             if progress is not None:

@@ -108,6 +108,7 @@ BAND_DRAWS = 200
 BAND_OUTPUTS = ("nmda_block", "mu_occupancy_antagonist", "mu_relative", "camp_relative", "mtorc1_relative", "score")
 QUANTILES = (0.05, 0.5, 0.95)
 CURVE_POINTS = 161
+CLOSE = 0.05  # share of the findings within which two counts are as good as equal
 
 Progress = Callable[[str, int, int], None]
 
@@ -132,7 +133,8 @@ def reach_verdict(
     tell = _Teller(progress, 1 + len(slugs) * (2 + len(case.studies)))
     tell("compiling")
     compile_models(case, slugs)
-    with ThreadPoolExecutor(min(len(slugs), os.cpu_count() or 1)) as pool:  # one's Python beside another's kernel
+    workers = min(len(slugs), 1 + (os.cpu_count() or 1))
+    with ThreadPoolExecutor(workers) as pool:  # one's Python beside the kernels of others
         answers = tuple(pool.map(lambda slug: _judge(case, slug, draws, patients, seed, tell), slugs))
     settings = _settings(case, answers, draws, patients, seed, time.perf_counter() - begun)
     return Verdict(
@@ -249,13 +251,15 @@ def _summary(answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
             f"{len(a.claims)} claims asked of all{calibrated}."
         )
     if rivals:
-        best = max(a.explains for a in rivals)
-        leaders = [a.slug for a in rivals if a.explains == best]
-        also = f"{best} of {rivals[0].findings} findings, of which several concern the same patients"
+        best, total = max(a.explains for a in rivals), rivals[0].findings
+        near = sorted((a for a in rivals if a.explains >= best - CLOSE * total), key=lambda a: -a.explains)
+        leaders, least = [a.slug for a in near], near[-1].explains
+        also = f"{total} findings, of which several concern the same patients"
         if len(leaders) > 1:
-            lines.append(f"These studies cannot tell {_listed(leaders)} apart: each explains {also}.")
+            span = f"{best}" if least == best else f"{least} to {best}"
+            lines.append(f"A count cannot tell {_listed(leaders)} apart: they explain {span} of {also}.")
         else:
-            lines.append(f"Most is explained by {leaders[0]}: {also}.")
+            lines.append(f"Most is explained by {leaders[0]}: {best} of {also}.")
         lines.append("A count of findings is no probability, and agreement within a wide interval is no proof.")
     lines.append(
         "Claims test what is said of a mechanism; most come from one hypothesis, and keeping them is no evidence."

@@ -29,7 +29,7 @@ from .library import Kernel, load_kernel
 
 FLAGS = ("-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-w")
 SCHEDULING = ("-fschedule-insns", "-fsched-pressure")  # gcc lays independent chains side by side
-LARGE = 120  # states above which the optimiser's time grows out of proportion: -O1 there
+LARGE = 30  # states above which -O1 is enough: seldom used models, whose compilation would outlast their use
 
 
 @dataclass(frozen=True, slots=True)
