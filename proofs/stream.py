@@ -27,7 +27,7 @@ def main() -> int:
         command = [sys.executable, "-m", "antagony.cli", "simulate", "camp_crosstalk", BOTH]
         options = ["--patients", str(PATIENTS), "--points", str(MOMENTS), "--out", str(target)]
         begun = time.perf_counter()
-        subprocess.run([*command, *options], check=True)
+        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - begun
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
         with xr.open_zarr(target) as stored:
