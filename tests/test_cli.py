@@ -180,6 +180,7 @@ def test_narrow_terminals_get_some_mechanisms_at_a_time() -> None:
     shared = [line for line in lines if line[:1] == ["s5_gain_lost"]]
     assert len(shared) > 1
     assert sum(len(line) - 1 for line in shared) == 3
+    assert "williams_2018: s5_gain_lost" in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) <= 56
     assert "camp" in done.stdout
 

@@ -13,7 +13,7 @@ import pytest
 import antagony.trial as trial_module
 from antagony.case import Case
 from antagony.condition import Condition, Probe
-from antagony.design import IDEAL, REALISTIC, Dropout, Enrolment, Estimand, Plan, plan_study, trial_values
+from antagony.design import IDEAL, REALISTIC, Dropout, Enrolment, Estimand, Plan, plan_study, sequences_of, trial_values
 from antagony.errors import StudyError
 from antagony.study import Arm, Design, Trial, TrialNumber
 from antagony.trial import TrialRun, compare_study, simulate_trial, true_effects
@@ -324,3 +324,47 @@ def test_a_design_file_that_cannot_be_run_says_where(case: Case, tmp_path: Path,
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(StudyError, match=re.escape(said)):
         case.plan(str(file))
+
+
+# --- every study -----------------------------------------------------------------------------------------------------
+
+
+def test_every_study_runs_as_a_trial_or_says_why_not(case: Case) -> None:
+    """Patients who were rated: a probability for each rated finding. Animals, scans, cells: a sentence that says so."""
+    refused = {}
+    for name, study in case.studies.items():
+        rated = [f for f in study.findings if f.output == "score" and f.time is not None and f.cutoff is None]
+        rated = [f for f in rated if f.kind != "hazard_ratio"]
+        if study.is_human and rated:
+            run = simulate_trial(case, "none", case.plan(name).resized(24), replicates=3, uncertain=False)
+            assert {c.finding.id for c in compare_study(case, run)} == {f.id for f in rated}, name
+            continue
+        with pytest.raises(StudyError) as told:
+            case.plan(name)
+        refused[name] = str(told.value)
+    assert "of animals the verdict asks signs alone" in refused["li_2010"]
+    assert "no finding is a rating" in refused["rabiner_2011"]
+    assert len(refused) < len(case.studies) - 15
+
+
+def test_three_arms_without_sequences_make_a_latin_square(case: Case) -> None:
+    study = case.studies["nagele_2021"]
+    arms = [a.id for a in study.design.arms]
+    square = sequences_of(replace(study.design, sequences=()))
+    assert [sorted(s) for s in square] == [sorted(arms)] * len(arms)
+    assert [sorted(s[k] for s in square) for k in range(len(arms))] == [sorted(arms)] * len(arms)
+
+
+def test_finding_nothing_is_a_probability_too(case: Case) -> None:
+    """Memantine moved nothing: under the null 19 of 20 such trials find nothing; SE of a share of 400 is 0.011."""
+    run = simulate_trial(case, "none", case.plan("memantine_2006"), replicates=400, uncertain=False)
+    (found,) = (c for c in compare_study(case, run) if c.finding.kind == "none_different")
+    assert found.probability == pytest.approx(0.95, abs=4 * 0.011)
+
+
+def test_a_visit_may_not_reach_into_the_first_dose_of_the_next_period(case: Case) -> None:
+    """Naltrexone is given 45 min before time 0, so a visit at the very end of a period comes too late."""
+    arms = [arm("both", f"{NALTREXONE}; {KETAMINE}"), arm("ketamine", KETAMINE)]
+    late = plan("crossover", arms, (3, 3), washout=240.0, visits=(24.0, 240.0))
+    with pytest.raises(StudyError, match=r"key design.visits: the next period begins 0.75 h before"):
+        simulate_trial(case, "none", late, replicates=1, uncertain=False)

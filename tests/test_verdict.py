@@ -14,8 +14,9 @@ from antagony.claim import Claim
 from antagony.claims import check_claims, claim_margin, claim_times, scaled_outputs
 from antagony.condition import Condition
 from antagony.errors import ClaimError
+from antagony.estimation import wilson
 from antagony.population import NOMINAL, draw_parameters, sample_population
-from antagony.replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES, _population, _with_residual, replay_study, wilson
+from antagony.replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES, _population, _with_residual, replay_study
 from antagony.simulation import Arm, Tolerances, simulate
 from antagony.study import Finding, Study
 from antagony.verdict import reach_verdict, read_bibliography

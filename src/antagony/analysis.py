@@ -77,7 +77,10 @@ def _within(plan: Plan, estimand: Estimand, rated: Array) -> Estimate:
     order = np.array([[names.index(name) for name in sequence] for sequence in plan.sequences])
     treatments = np.repeat(order, plan.sizes, axis=0)
     first, second = (names.index(name) for name in estimand.arms)
-    return crossover_contrast(rated[:, :, columns], treatments, (first, second))
+    try:
+        return crossover_contrast(rated[:, :, columns], treatments, (first, second))
+    except StudyError as error:
+        raise StudyError(f"{plan.origin or plan.id}, key design.sequences: {error}") from None
 
 
 def _staged(plan: Plan, estimand: Estimand, rated: Array) -> Estimate:
@@ -161,7 +164,7 @@ class Comparison:
 
     `predicted` median with `low` and `high` of 95 % of the runs. `probability`: of a result at least as far out as the
     published one, on both sides; of a direction, the share of runs that show it (and, where the paper says so, show it
-    significantly). `error`: its Monte-Carlo error.
+    significantly); of no difference, the share of runs that find none at 5 %. `error`: its Monte-Carlo error.
     """
 
     finding: Finding
@@ -183,6 +186,8 @@ def compare_findings(plan: Plan, rated: Array, estimates: xr.Dataset, top: float
         sound = values[np.isfinite(values)]
         if finding.kind == "direction":
             probability = _chance_of_direction(finding, estimates)
+        elif finding.kind == "none_different":
+            probability = float(np.mean(estimates["p"].sel(estimand=finding.id).to_numpy() >= 0.05))
         elif (observed := _published(finding)) is not None and sound.size:
             slack = 1e-9 * max(1.0, abs(observed))
             sides = np.mean(sound <= observed + slack), np.mean(sound >= observed - slack)
@@ -209,7 +214,7 @@ def _statistic(plan: Plan, finding: Finding, rated: Array, estimates: xr.Dataset
     """The number that the study printed, in each replicate, on the finding's own scale; None for other kinds."""
     value = estimates["value"].sel(estimand=finding.id).to_numpy()
     match finding.kind:
-        case "contrast" | "change" | "direction":
+        case "contrast" | "change" | "direction" | "none_different":
             return value * (finding.score_max or top) / top
         case "responders":
             return value

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from .case import Case
 from .design import trial_values
 from .errors import CaseError
-from .population import TYPICAL, Draws, Population, draw_parameters
+from .population import TYPICAL, Draws, Population, draw_parameters, sample_population
 from .simulation import Arm, Snapshot, acts_on_rates, snapshot
 from .study import Study
 
 Array = NDArray[np.float64]
+PATIENTS = 32  # over whom `calibrate_over_patients` averages
 DECADES = (-6.0, 4.0)  # powers of ten searched for the outcome scale; its prior is far narrower and is checked after
 
 
@@ -121,6 +122,14 @@ def calibrate(
     low, high = prior.support if prior else (0.0, np.inf)
     outside = reached & ((values < low) | (values > high))
     return Calibrated(draws.replace(**{rule.parameter: values}), rule.parameter, target, reached, outside, best)
+
+
+def calibrate_over_patients(
+    case: Case, slug: str, draws: Draws, *, seed: int, variants: Mapping[str, str] | None = None
+) -> Calibrated:
+    """As `calibrate`, the contrast averaged over patients: for whoever asks what a trial finds."""
+    few = sample_population(case.parameters(slug, variants).values(), PATIENTS, seed=seed)
+    return calibrate(case, slug, draws, population=few, variants=variants)
 
 
 def study_arm(case: Case, study: Study, name: str) -> Arm:

@@ -20,8 +20,7 @@ from .simulation import Arm, simulate
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-CHRONIC_DOSES = 7  # a regimen of more doses is chronic: each draw costs as much as dozens of short runs
-CHRONIC_DRAWS = 200  # so it is judged over fewer draws, and the result says so
+CHRONIC_DRAWS = 200  # of a claim with a chronic regimen: each costs as much as dozens of short runs
 WINDOW_POINTS = 97  # moments at which a claim over a window is read, denser near time 0
 
 
@@ -69,7 +68,7 @@ def check_claims(
 ) -> tuple[ClaimResult, ...]:
     """Evaluate claims of the typical patient at nominal values and over prior draws, outcome scale calibrated in both.
 
-    A claim with a regimen of more than CHRONIC_DOSES doses is judged over the first CHRONIC_DRAWS draws alone; each
+    A claim with a chronic regimen is judged over the first CHRONIC_DRAWS draws alone; each
     result says over how many. `progress(done, total)` is told before each condition that is simulated.
     Raises ClaimError for a claim on an output that the mechanism lacks.
     """
@@ -214,12 +213,8 @@ class _Asked:
 
 
 def is_chronic(case: Case, claim: Claim) -> bool:
-    """Whether a condition of the claim takes more than CHRONIC_DOSES doses, so that each draw costs a hundredfold."""
-    return any(_doses(case, condition) > CHRONIC_DOSES for condition in claim.conditions)
-
-
-def _doses(case: Case, condition: Condition) -> int:
-    return sum(len(dose.times) for dose in case.regimen(condition.regimen).doses)
+    """Whether a condition of the claim takes a chronic regimen, so that each draw costs a hundredfold."""
+    return any(case.regimen(condition.regimen).is_chronic for condition in claim.conditions)
 
 
 def _measure_all(

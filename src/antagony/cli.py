@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import AntagonyError
+from .files import check_ending
 from .printing import (
     MATRIX_ENDINGS,
     RUN_ENDINGS,
-    check_ending,
     claim_row,
     print_claims,
     print_difference,
@@ -216,8 +216,10 @@ def trial(
     from .case import open_case
     from .design import realism_without
     from .trial import compare_study, simulate_trial
-    from .trial_report import print_trials, trial_table, write_trials
+    from .trial_report import TRIAL_ENDINGS, print_trials, trial_table, write_trials
 
+    if out is not None:
+        check_ending(out, TRIAL_ENDINGS)
     opened = open_case(case)
     chosen = opened.plan(plan)
     chosen = chosen.spaced(washout) if washout is not None else chosen

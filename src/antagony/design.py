@@ -175,13 +175,13 @@ class Plan:
 
 
 def sequences_of(design: Design) -> tuple[tuple[str, ...], ...]:
-    """Groups of patients of a design: one an arm, or its sequences; a two-arm crossover without any has both orders."""
+    """Groups of patients: one an arm, or the design's sequences; a crossover without any has a Latin square of them."""
     if design.kind in ("parallel", "single_arm"):
         return tuple((arm.id,) for arm in design.arms)
     if design.sequences:
         return design.sequences
     names = tuple(arm.id for arm in design.arms)
-    return (names, names[::-1])
+    return tuple(names[i:] + names[:i] for i in range(len(names)))
 
 
 class _EstimandEntry(Entry):
@@ -241,8 +241,13 @@ def read_plan(path: Path | str) -> Plan:
 def plan_study(study: Study, *, washout: float = 720.0) -> Plan:
     """The published design of a study as a plan: visits and estimands are those of its rated findings.
 
-    `washout` [h] stands in for one that was not published. Raises StudyError where no finding is a rating at a time.
+    `washout` [h] stands in for one that was not published. Raises StudyError where no finding is a rating at a time,
+    and for animals, of which signs alone are known.
     """
+    if not study.is_human:
+        raise StudyError(
+            f"studies/{study.id}.toml, key species: a trial has patients; of animals the verdict asks signs alone"
+        )
     design, notes = study.design, []
     ratings = [f for f in study.findings if f.output == "score" and f.time is not None and f.kind != "hazard_ratio"]
     rated = [f for f in ratings if f.cutoff is None]  # no estimand counts remission

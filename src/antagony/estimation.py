@@ -6,7 +6,9 @@ of failed analyses belongs to a design's answer.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,17 +150,17 @@ def combine_stages(stages: list[Estimate], weights: list[float]) -> Estimate:
     return Estimate(value, np.sqrt(variance), np.min([e.df for e in stages], axis=0), stages[0].used)
 
 
-def wilson(successes: Array, n: Array, *, z: float = 1.959964) -> tuple[Array, Array]:
-    """Interval of a share of `n` (wilson_1927).
+def wilson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share of which k of n were seen [0-1] (wilson_1927).
 
-    >>> low, high = wilson(np.array(7.0), np.array(12.0))
-    >>> round(float(low), 2), round(float(high), 2)
-    (0.32, 0.81)
+    >>> [round(end, 2) for end in wilson(7, 12)], [round(end, 2) for end in wilson(5, 5)]
+    ([0.32, 0.81], [0.57, 1.0])
     """
-    share = successes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return centre - half, centre + half
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = k / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def least_squares(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .errors import ReportError
@@ -29,6 +29,13 @@ def write_whole(path: Path | str, write: Callable[[Path], object]) -> Path:
     finally:
         beside.unlink(missing_ok=True)
     return path
+
+
+def check_ending(out: Path, endings: Sequence[str]) -> None:
+    """Raise ReportError for a file whose ending is not among these; asked before the work, not after it."""
+    if out.suffix not in endings:
+        known = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise ReportError(f'{out}: unknown ending "{out.suffix}"; use {known}')
 
 
 def write_text(path: Path | str, text: str) -> Path:

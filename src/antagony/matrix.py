@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from .case import Case
 from .claim import Claim
 from .claims import ClaimResult, check_claims, claim_models
-from .simulation import Tolerances, build_kernels
-from .verdict import read_bibliography
+from .simulation import build_kernels
+from .verdict import Settings, read_bibliography, settings_of
 
 Progress = Callable[[str, int, int], None]
 
@@ -36,22 +36,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class MatrixSettings:
-    """What a matrix was computed with."""
-
-    draws: int
-    seed: int
-    variants: Mapping[str, str]
-    relative_tolerance: float
-    absolute_tolerance: float
-    version: str
-    case_hash: str
-    kernels: tuple[str, ...]
-    compiler: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Matrix:
     """Claims x mechanisms: those asked of all first, then each mechanism's own. `sources`: bibliography key -> text."""
 
@@ -61,7 +45,7 @@ class Matrix:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     sources: Mapping[str, str]
-    settings: MatrixSettings
+    settings: Settings
 
     @property
     def results(self) -> tuple[ClaimResult, ...]:
@@ -111,7 +95,7 @@ def fill_matrix(
         columns=tuple(_column(case, slug, variants, tuple(found[slug].values())) for slug in asked),
         rows=tuple(row for row in rows if any(r is not None for r in row.results)),
         sources={key: texts.get(key, key) for key in keys},
-        settings=_settings(case, draws, seed, variants, tuple(k.fingerprint for k in kernels), begun),
+        settings=settings_of(case, (k.fingerprint for k in kernels), begun, draws=draws, seed=seed, variants=variants),
     )
 
 
@@ -128,25 +112,4 @@ def _column(case: Case, slug: str, variants: Mapping[str, str] | None, results: 
         not any(r.uncalibrated for r in results),
         len(mechanism.assumed),
         sum(p.grade != "definition" for p in mechanism.parameters.values()),
-    )
-
-
-def _settings(
-    case: Case, draws: int, seed: int, variants: Mapping[str, str] | None, kernels: tuple[str, ...], begun: float
-) -> MatrixSettings:
-    from . import __version__
-    from .kernel.build import find_compiler
-
-    used = Tolerances()
-    return MatrixSettings(
-        draws,
-        seed,
-        dict(variants or {}),
-        used.relative,
-        used.absolute,
-        __version__,
-        case.hash,
-        kernels,
-        find_compiler().identity,
-        time.perf_counter() - begun,
     )

@@ -12,8 +12,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from .errors import ReportError
-from .files import write_text, write_whole
+from .files import check_ending, write_text, write_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -151,8 +150,11 @@ class Line:
     tail: str = ""
 
 
-def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console: Console) -> None:
-    """Lines x mechanisms; where the terminal is too narrow for all, some mechanisms at a time, one below the other."""
+def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console: Console) -> bool:
+    """Lines x mechanisms; where the terminal is too narrow for all, some mechanisms at a time, one below the other.
+
+    Returns whether there was room for what stands behind the lines.
+    """
     from rich import box
     from rich.table import Table
 
@@ -177,6 +179,7 @@ def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console:
             behind = [line.tail] if tail else []
             table.add_row(line.label, *line.cells[here], *behind, style=None if line.cells else "bold")
         console.print(table, markup=False)
+    return bool(tail)
 
 
 def _with_something(lines: Sequence[Line], here: slice) -> Iterator[Line]:
@@ -275,7 +278,10 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
     lines.append(Line("holding", tuple(f"{sum(some)}/{len(some)}" for some in kept)))
     lines.append(Line("assumed numbers", tuple(str(c.assumed) for c in matrix.columns)))
     title = "Claims: hold (+) or broken (-) at nominal values, and in % of prior draws; n/c cannot be calibrated"
-    print_grid(title, [column.slug for column in matrix.columns], lines, console)
+    if not print_grid(title, [column.slug for column in matrix.columns], lines, console):
+        for source in dict.fromkeys(row.claim.source for row in matrix.rows):
+            claims = dict.fromkeys(row.claim.id for row in matrix.rows if row.claim.source == source)
+            console.print(f"{source}: {', '.join(claims)}", markup=False, highlight=False)
     console.print(matrix_notes(matrix), markup=False, highlight=False, style="dim")
 
 
@@ -355,13 +361,6 @@ def write_matrix(matrix: Matrix, out: Path) -> Path:
     writer.writeheader()
     writer.writerows(table["claims"])
     return write_text(out, text.getvalue())
-
-
-def check_ending(out: Path, endings: Sequence[str]) -> None:
-    """Raise ReportError for a file whose ending is not among these; asked before the work, not after it."""
-    if out.suffix not in endings:
-        known = f"{', '.join(endings[:-1])} or {endings[-1]}"
-        raise ReportError(f'{out}: unknown ending "{out.suffix}"; use {known}')
 
 
 def show_run(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) -> None:

@@ -27,6 +27,9 @@ from .units import format_number, format_time, parse_dose, parse_rate, parse_tim
 if TYPE_CHECKING:
     import pandas as pd
 
+CHRONIC_DOSES = 7
+"""Administrations that a regimen may hold before it counts as chronic."""
+
 TABLE_COLUMNS = ("TIME", "AMT", "RATE", "DUR", "CMT", "EVID", "II", "ADDL", "SS", "DRUG", "ROUTE", "PERKG")
 """NONMEM's data items, DUR for the duration of RATE = -2, and DRUG, ROUTE, PERKG (1: AMT and RATE are per kg)."""
 
@@ -161,6 +164,11 @@ class Regimen:
     def shifted(self, hours: float) -> Regimen:
         """The same doses, so many hours later."""
         return Regimen(tuple(replace(dose, time=dose.time + hours) for dose in self.doses))
+
+    @property
+    def is_chronic(self) -> bool:
+        """Whether it holds more than CHRONIC_DOSES administrations: each is a stop, so such runs cost the most."""
+        return sum(len(dose.times) for dose in self.doses) > CHRONIC_DOSES
 
     @property
     def drugs(self) -> tuple[str, ...]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .calibration import calibrate, study_arm
+from .calibration import calibrate_over_patients, study_arm
 from .case import Case
+from .estimation import wilson
 from .mechanism import Mechanism
 from .parameters import Parameter
 from .population import TYPICAL, Draws, Population, draw_parameters, sample_population
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-CALIBRATION_PATIENTS = 32  # over whom the outcome scale of a replayed draw is averaged
 REPLAY_DRAWS = 48  # prior draws, each with the whole population
 REPLAY_PATIENTS = 48
-CHRONIC_DOSES = 7  # a study with an arm of more doses is chronic ...
-CHRONIC_PATIENTS = 24  # ... and replayed with fewer patients, for its doses cost more than theirs
+CHRONIC_PATIENTS = 24  # patients where a regimen is chronic: its doses cost more than they do
 REPLAY_TOLERANCES = Tolerances(1e-4, 1e-6)  # moves a mean score by a hundredth of a point at most (tested)
 CHRONIC_TOLERANCES = Tolerances(1e-3, 1e-5)  # ... and by a tenth at most (tested)
 UNKNOWN_SIZE = 30  # patients of an arm whose number was not published, nor the error of its finding
@@ -137,8 +136,7 @@ def replay_studies(
     """
     rows = case.parameters(slug, variants)
     priors = draw_parameters(rows.values(), draws, seed=seed)
-    few = sample_population(rows.values(), CALIBRATION_PATIENTS, seed=seed)
-    kept = calibrate(case, slug, priors, population=few, variants=variants).kept.draws
+    kept = calibrate_over_patients(case, slug, priors, seed=seed, variants=variants).kept.draws
     replays: list[Replay] = []
     for study in case.studies.values() if studies is None else studies:
         tell(study.id)
@@ -152,9 +150,8 @@ def replay_studies(
 
 
 def is_chronic(case: Case, study: Study) -> bool:
-    """Whether an arm has more than a week's worth of daily doses: it is replayed on a model of its own drugs."""
-    regimens = (case.regimen(arm.condition.regimen) for arm in study.design.arms)
-    return any(sum(dose.additional + 1 for dose in regimen.doses) > CHRONIC_DOSES for regimen in regimens)
+    """Whether an arm takes a chronic regimen: the study is replayed on a smaller model, with fewer patients."""
+    return any(case.regimen(arm.condition.regimen).is_chronic for arm in study.design.arms)
 
 
 def chronic_drugs(case: Case) -> tuple[tuple[str, ...], ...]:
@@ -426,19 +423,6 @@ def _judge_sign(players: _Players, finding: Finding, centres: Array) -> Replay:
         observed_high=None, agrees=_agrees_in_direction(finding, share), calibrates=False, note=note,
         weighed=study.weighed,
     )  # fmt: skip
-
-
-def wilson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share of which k of n were seen [0-1].
-
-    >>> [round(end, 2) for end in wilson(7, 12)], [round(end, 2) for end in wilson(5, 5)]
-    ([0.32, 0.81], [0.57, 1.0])
-    """
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share = k / n
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _missed(centres: Array, errors: Array) -> float:

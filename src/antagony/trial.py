@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analysis import Comparison, compare_findings, estimate_all, summarise_arms
-from .calibration import calibrate
+from .calibration import calibrate_over_patients
 from .case import Case
 from .condition import Probe
 from .design import REALISTIC, Dropout, Estimand, Plan, Realism, trial_values
 from .errors import SimulationError, StudyError, near_miss
 from .mechanism import Mechanism
-from .population import NOMINAL, Draws, Population, draw_parameters, factors_of, sample_population, spread_parameters
+from .population import NOMINAL, Draws, Population, draw_parameters, factors_of, spread_parameters
 from .simulation import Arm, Tolerances, simulate
 
 if TYPE_CHECKING:
@@ -34,10 +34,8 @@ Array = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
 DRAWS = 200  # calibrated draws that replicates take in turn
-CALIBRATION_PATIENTS = 32  # over whom a draw's outcome scale is averaged
 BLOCK_ROWS = 16_384  # patients simulated at a time; the numbers do not depend on it
 SCREENED = 64  # patients screened at most to enrol one
-WEEK = 168.0  # h
 TOLERANCES = Tolerances(1e-5, 1e-7)  # ratings carry a residual of a point or more; these err by less than 0.01 points
 
 
@@ -189,15 +187,12 @@ def _truths(
     case: Case, slug: str, replicates: int, seed: int, variants: Mapping[str, str] | None
 ) -> tuple[Draws, int, bool]:
     """Calibrated draws that replicates take in turn (nominal alone for 0), how many were tried, whether any reached."""
-    rows = case.parameters(slug, variants)
-    few = sample_population(rows.values(), CALIBRATION_PATIENTS, seed=seed)
     if not replicates:
-        found = calibrate(case, slug, NOMINAL, population=few, variants=variants)
+        found = calibrate_over_patients(case, slug, NOMINAL, seed=seed, variants=variants)
         return found.draws, 1, bool(found.reached[0])
     tried = min(DRAWS, replicates)
-    kept = calibrate(
-        case, slug, draw_parameters(rows.values(), tried, seed=seed), population=few, variants=variants
-    ).kept.draws
+    drawn = draw_parameters(case.parameters(slug, variants).values(), tried, seed=seed)
+    kept = calibrate_over_patients(case, slug, drawn, seed=seed, variants=variants).kept.draws
     if not kept.size:
         raise SimulationError(
             f"{slug}: none of {tried} prior draws gives the effect that the outcome scale is solved from, so there is "
@@ -279,8 +274,13 @@ class _Bench:
         return period * self.plan.step + min(0.0, *firsts)
 
     def _check_arms(self) -> None:
-        """Refuse an arm that is still given when the next period begins, and a probe on what the mechanism lacks."""
+        """Refuse an arm or a visit that reaches into the next period, and a probe on what the mechanism lacks."""
         origin = self.plan.origin or self.plan.id
+        if (np.diff(self.clock) < 0).any():
+            raise StudyError(
+                f"{origin}, key design.visits: the next period begins {-self.begins[0]:g} h before its reference dose, "
+                "before the last visit of the one that ends: periods overlap"
+            )
         for arm in self.plan.design.arms:
             regimen = self.case.regimen(arm.condition.regimen)
             if self.plan.periods > 1 and regimen.doses and regimen.last > self.plan.step + min(0.0, regimen.first):
@@ -308,7 +308,7 @@ class _Bench:
         for i, sequence in enumerate(self.plan.sequences):
             members = self.plan.members(i)
             rows = (np.arange(size)[:, None] * patients + np.arange(patients)[members]).ravel()
-            curves = self.follow(sequence, _take(people, rows), failures)
+            curves = self.follow(sequence, people.take(rows), failures)
             true[:, members] = curves.reshape(size, -1, len(self.visits))
         rated = self.rate(true, recruits.residual.reshape(true.shape))
         if self.plan.enrolment.least is not None or self.plan.enrolment.most is not None:
@@ -449,11 +449,6 @@ class _Bench:
     def _latent(self, score: Array) -> Array:
         share = np.clip(score / self.top, 1e-6, 1 - 1e-6)
         return np.log(share / (1 - share))
-
-
-def _take(people: Population, rows: NDArray[np.int64]) -> Population:
-    factors = {name: values[rows] for name, values in people.factors.items()}
-    return Population(len(rows), people.seed, factors, {name: values[rows] for name, values in people.values.items()})
 
 
 def _shifted(probe: Probe, shift: float, begin: float, end: float | None, periods: int) -> Probe:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .analysis import Comparison
-from .errors import ReportError
 from .figures import INK, LINES, figure_style
-from .files import write_whole
+from .files import check_ending, write_whole
 from .trial import TrialRun
 from .units import format_time
 
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from rich.console import Console
+
+TRIAL_ENDINGS = (".csv", ".nc", ".svg")
 
 Answer = tuple[TrialRun, tuple[Comparison, ...]]
 """A plan under one mechanism, and the published findings inside what it predicts."""
@@ -108,8 +109,8 @@ def print_trials(answers: Sequence[Answer], console: Console) -> None:
         console.print(_findings(answers))
         console.print(
             "p: probability of a result at least as far out as the published one, on both sides; of a direction, the "
-            "share of trials that show it as published (* significantly). A high p is agreement within this design's "
-            "noise, no proof.",
+            "share of trials that show it as published (* significantly); of no difference, the share that find none. "
+            "A high p is agreement within this design's noise, no proof.",
             markup=False,
             style="dim",
         )
@@ -159,14 +160,20 @@ def _findings(answers: Sequence[Answer]) -> Any:  # noqa: ANN401
             table.add_column(name.replace("_", "\n"), justify="right")
         table.add_row("observed", *(_observed(c) for c in first.values()), end_section=True)
         for (run, _), found in zip(answers, by_id, strict=True):
-            table.add_row(run.mechanism, *(f"{found[n].probability:.2g}" if n in found else "" for n in first))
+            table.add_row(run.mechanism, *(_probability(found[n], run.replicates) if n in found else "" for n in first))
         return table
     for name in ("finding", "observed", "p", "predicted, 95 %"):
         table.add_column(name, justify="left" if name == "finding" else "right", no_wrap=True)
     for name, c in first.items():
         predicted = f"{c.predicted:+.2f} [{c.low:+.2f}, {c.high:+.2f}]"
-        table.add_row(name, _observed(c), f"{c.probability:.2g}", predicted)
+        table.add_row(name, _observed(c), _probability(c, answers[0][0].replicates), predicted)
     return table
+
+
+def _probability(comparison: Comparison, replicates: int) -> str:
+    """A probability as so many trials can tell it."""
+    least = 1 / replicates
+    return f"<{least:.2g}" if comparison.probability < least else f"{comparison.probability:.2g}"
 
 
 def _observed(comparison: Comparison) -> str:
@@ -174,6 +181,8 @@ def _observed(comparison: Comparison) -> str:
     if finding.kind == "direction":
         shown = "falls less" if finding.sign == 1 else "falls more"
         return f"{shown} *" if finding.significant else shown
+    if finding.kind == "none_different":
+        return "same"
     return "" if comparison.observed is None else f"{comparison.observed:.3g}"
 
 
@@ -212,8 +221,7 @@ def _settings(answers: Sequence[Answer]) -> str:
 def write_trials(answers: Sequence[Answer], out: Path) -> None:
     """Write .csv (one row a mechanism, estimand and replicate), .nc (all ratings) or .svg, whole or not at all."""
     writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_svg}
-    if out.suffix not in writers:
-        raise ReportError(f'{out}: unknown ending "{out.suffix}"; use .csv, .nc or .svg')
+    check_ending(out, TRIAL_ENDINGS)
     write_whole(out, lambda path: writers[out.suffix](answers, path))
 
 

@@ -6,9 +6,9 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a verdict was computed with; printed under every result."""
+    """What an answer was computed with, printed under it. `patients` of a replayed trial, where there is one."""
 
     draws: int
-    patients: int
+    patients: int | None
     seed: int
     relative_tolerance: float
     absolute_tolerance: float
@@ -39,6 +39,7 @@ class Settings:
     kernels: tuple[str, ...]
     compiler: str
     seconds: float
+    variants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ def reach_verdict(
     workers = min(len(slugs), 1 + (os.cpu_count() or 1))
     with ThreadPoolExecutor(workers) as pool:  # one's Python beside the kernels of others
         answers = tuple(pool.map(lambda slug: _judge(case, slug, draws, patients, seed, tell), slugs))
-    settings = _settings(case, answers, draws, patients, seed, time.perf_counter() - begun)
+    kernels = [a.curves.attrs["kernel"] for a in answers]
+    settings = settings_of(case, kernels, begun, draws=draws, seed=seed, patients=patients)
     return Verdict(
         title=case.title,
         question=case.question,
@@ -343,22 +345,22 @@ def read_bibliography(case: Case) -> dict[str, str]:
     return entries
 
 
-def _settings(
-    case: Case, answers: Sequence[MechanismVerdict], draws: int, patients: int, seed: int, seconds: float
+def settings_of(
+    case: Case,
+    kernels: Iterable[str],
+    begun: float,
+    *,
+    draws: int,
+    seed: int,
+    patients: int | None = None,
+    variants: Mapping[str, str] | None = None,
 ) -> Settings:
+    """The settings of an answer whose work began at `begun` [s, perf_counter]."""
     from . import __version__
     from .kernel.build import find_compiler
 
-    tolerances = Tolerances()
+    used, seconds = Tolerances(), time.perf_counter() - begun
     return Settings(
-        draws,
-        patients,
-        seed,
-        tolerances.relative,
-        tolerances.absolute,
-        __version__,
-        case.hash,
-        tuple(a.curves.attrs["kernel"] for a in answers),
-        find_compiler().identity,
-        seconds,
-    )
+        draws, patients, seed, used.relative, used.absolute, __version__, case.hash, tuple(kernels),
+        find_compiler().identity, seconds, dict(variants or {}),
+    )  # fmt: skip
