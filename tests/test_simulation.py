@@ -9,7 +9,8 @@ from antagony.case import Case
 from antagony.condition import Probe
 from antagony.errors import SimulationError
 from antagony.population import Population, draw_parameters, sample_population
-from antagony.simulation import Arm, Tolerances, acts_on_rates, simulate, snapshot
+from antagony.readout import late_parameters
+from antagony.simulation import Arm, Tolerances, simulate, snapshot
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
 BOTH = f"naltrexone 50 mg po at -45 min; {KETAMINE}"
@@ -100,8 +101,8 @@ def test_a_snapshot_reads_what_a_run_would_show(case: Case) -> None:
 
 def test_what_acts_on_rates_is_known(case: Case) -> None:
     mechanism = case.mechanism("camp_crosstalk", ["ketamine"])
-    assert acts_on_rates(mechanism, "nmda_ketamine_ic50")
-    assert not acts_on_rates(mechanism, "drug_effect_half")
+    assert "nmda_ketamine_ic50" not in late_parameters(mechanism)
+    assert "drug_effect_half" in late_parameters(mechanism)
 
 
 def test_a_state_can_begin_anew_while_the_others_go_on(case: Case) -> None:

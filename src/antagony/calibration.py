@@ -15,7 +15,8 @@ from .case import Case
 from .design import trial_values
 from .errors import CaseError
 from .population import TYPICAL, Draws, Population, draw_parameters, sample_population
-from .simulation import Arm, Snapshot, acts_on_rates, snapshot
+from .readout import late_parameters
+from .simulation import Arm, Snapshot, snapshot
 from .study import Study
 
 Array = NDArray[np.float64]
@@ -108,7 +109,7 @@ def calibrate(
     arms = [study_arm(case, study, name) for name in finding.arms]
     mechanism = case.mechanism_for(slug, {d for arm in arms for d in arm.regimen.drugs}, variants)
     rows = case.parameters(slug, variants)
-    if acts_on_rates(mechanism, rule.parameter):
+    if rule.parameter not in late_parameters(mechanism):
         raise CaseError(f'calibration needs a parameter that acts on outputs only; "{rule.parameter}" moves a state')
     drawn = draws.values.get(rule.parameter, np.full(draws.size, rows[rule.parameter].nominal))
     target, everywhere = float(finding.value), np.ones(draws.size, dtype=bool)

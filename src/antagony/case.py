@@ -26,6 +26,7 @@ from .errors import CaseError, near_miss
 from .mechanism import Edge, Mechanism, Output, Variant, Wiring
 from .parameters import Parameter, Prior, read_parameters
 from .regimen import Regimen, parse_regimen
+from .rules import Rules, read_rules
 from .study import Study, read_study
 
 PACKAGED = "ketamine"
@@ -251,6 +252,7 @@ class Case:
     trial: Mapping[str, float]
     calibration: Calibration | None
     periods: Periods | None = None
+    rules: Rules | None = None
     _composed: dict[Any, Mechanism] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -404,6 +406,21 @@ class Case:
                 raise CaseError(f"{slug} has no variant {axis}={name}{near_miss(f'{axis}={name}', known)}")
         return tuple(pieces)
 
+    def free_axes(self, slug: str, variants: Mapping[str, str] | None = None) -> dict[str, tuple[Variant, ...]]:
+        """Axes of a mechanism, and of whatever it is composed with, that are not chosen yet; axes of proof left out.
+
+        A partner's axis that changes equations keeps its base: the mechanism states its own structures.
+        """
+        free: dict[str, tuple[Variant, ...]] = {}
+        own = set(slug.split("+"))
+        for piece in self._pieces(slug, variants):
+            for axis in piece.wiring.axes:
+                found = tuple(v for v in piece.wiring.variants if v.axis == axis)
+                bound = piece.wiring.slug not in own and any(v.changes_equations for v in found)
+                if axis not in (variants or {}) and not bound and not any(v.proof for v in found):
+                    free.setdefault(axis, found)
+        return free
+
     def _compose(
         self, slug: str, present: tuple[str, ...], pieces: Sequence[_Piece], variants: Mapping[str, str] | None
     ) -> Mechanism:
@@ -536,6 +553,7 @@ def open_case(folder: Path | str | None = None) -> Case:
         trial={},
         calibration=Calibration(**head.calibration.model_dump()) if head.calibration else None,
         periods=Periods(**head.periods.model_dump()) if head.periods else None,
+        rules=_rules(path, head),
     )
     return replace(case, scenes=_scenes(case, head), trial=_trial_values(head))
 
@@ -642,6 +660,11 @@ def _hash(folder: Path) -> str:
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _rules(path: Path, head: _CaseFile) -> Rules | None:
+    file = path / "weighing.toml"
+    return read_rules(file, {name: scale.top for name, scale in head.scales.items()}) if file.is_file() else None
 
 
 def _trial_values(head: _CaseFile) -> dict[str, float]:

@@ -12,6 +12,7 @@ AntagonyError
 │   ├── CompilerError    no C compiler, or one that refuses the generated text
 │   └── UnsupportedError a construct that the kernel does not cover, by name
 ├── SimulationError      a run that cannot start, or subjects that failed where none may
+├── PosteriorError       draws that cannot be weighed against what was published
 └── ReportError          an output that cannot be written
 """
 
@@ -67,6 +68,10 @@ class UnsupportedError(KernelError):
 
 class SimulationError(AntagonyError):
     """A run that cannot start, or subjects that failed where none may."""
+
+
+class PosteriorError(AntagonyError):
+    """Draws that cannot be weighed: none has a likelihood, or one an infinite."""
 
 
 class ReportError(AntagonyError):

@@ -284,7 +284,7 @@ class Snapshot:
     def read(self, output: str, **values: ArrayLike) -> Array:
         """An output (draw, subject) at this moment, with some parameters replaced by numbers or (draw) arrays.
 
-        Only right for parameters that act on outputs and not on rates; `acts_on_rates` tells.
+        Only right for parameters that act on outputs and not on rates; `readout.late_parameters` tells.
         """
         table = self.parameters.copy()
         for name, value in values.items():
@@ -311,20 +311,6 @@ def snapshot(
     moments = np.array([float(time)])
     states = run.arm(kernel, "snapshot", placed, moments, kernel.states, [])[:, 0]
     return Snapshot(kernel, run.parameters(kernel, placed), states, float(time), draws.size, population.size)
-
-
-def acts_on_rates(mechanism: Mechanism, parameter: str) -> bool:
-    """Whether a parameter can move a state: it stands in a rate, or in a rule that a rate uses."""
-    from .kernel.symbolic import read_system, symbol
-
-    system = read_system(mechanism.sbml)
-    reached: set[Any] = set()
-    for rate in (*system.states.values(), *system.initial.values()):
-        reached |= rate.free_symbols
-    for name in reversed(system.rules):
-        if symbol(name) in reached:
-            reached |= system.rules[name].free_symbols
-    return symbol(parameter) in reached
 
 
 def periodic_state(

@@ -204,6 +204,7 @@ class Study:
     `overlaps` names samples that hold some of the same people. `role`: calibrating (the drug against its comparator,
     which every mechanism was invented to explain) or discriminating. Of another `species` than human only signs count,
     and findings of one `paradigm` share the probability that they hold in people. What is not `weighed` has a `reason`.
+    `halted`: stopped early at an interim look, so its effect is biased upward.
     """
 
     id: str
@@ -221,6 +222,7 @@ class Study:
     paradigm: str = ""
     weighed: bool = True
     reason: str = ""
+    halted: bool = False
 
     @property
     def is_human(self) -> bool:
@@ -430,6 +432,7 @@ class _Study(Entry):
     paradigm: str = ""
     weighed: bool = True
     reason: str = ""
+    halted: bool = False
     note: str = ""
     design: DesignEntry
     arms: tuple[ArmEntry, ...] = Field(min_length=1)
@@ -459,6 +462,7 @@ def read_study(path: Path | str) -> Study:
         paradigm=head.paradigm,
         weighed=head.weighed,
         reason=head.reason,
+        halted=head.halted,
     )
 
 

@@ -1,0 +1,1 @@
+"""How probable each rival is, given what was published."""

@@ -1,0 +1,219 @@
+"""Posterior draws looked at anew: every finding predicted beside what was observed, and other ways to score them.
+
+    log ratio of a row = log E[likelihood under the row's scoring / under the base's],   draws from the posterior
+
+Draws come from an equal mixture of what the calibrating studies leave and what all leave, so both ratios are read from
+one set. Findings that are not scored by default are run for these few draws alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..case import Case
+from ..population import Draws
+from ..rules import Rules
+from ..study import Finding, Study
+from .answer import Findings
+from .bank import Layout, bank_folder, lay_out, run_courses, scored_findings, store_arrays
+from .cloud import TRANSLATION, Cloud, Effort, resample_cloud, spread_trials
+from .fragility import weighted_quantile
+from .likelihood import TRIAL_SDS, log_likelihoods, sign_hits, trial_sd_weights
+from .measures import BASE, Scoring, measure
+from .prediction import Prediction, Predictor, keep_needed_points
+
+Array = NDArray[np.float64]
+
+NOISE_DRAWS = 4000  # of a predictive distribution
+INTERVAL = (0.025, 0.975)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Log of a row's marginal likelihood over the base's, for all studies and for the calibrating ones [nat]."""
+
+    everything: float
+    calibrating: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What looking anew gave: log ratios by row, and the findings."""
+
+    ratios: Mapping[str, Ratio]
+    findings: tuple[Findings, ...]
+
+
+def look_again(case: Case, cloud: Cloud, kept: Sequence[Study], rules: Rules, effort: Effort, seed: int) -> Rows:
+    """Run every finding for some posterior draws of a structure, and score them as each row says."""
+    ids = [s.id for s in kept]
+    first = [s.id for s in kept if s.role == "calibrating"]
+    everything, calibrating = (cloud.posterior(cloud.value(names, rules.trial_sd)) for names in (ids, first))
+    mixture = 0.5 * (everything + calibrating)
+    chosen = resample_cloud(cloud, mixture, effort.again, seed=seed)
+    weights = []
+    for posterior in (everything, calibrating):
+        weight = posterior[chosen] / mixture[chosen]
+        weights.append(weight / weight.sum())
+    rows, back = np.unique(chosen, return_inverse=True)
+    found = _predictions(case, cloud, rows, seed)
+    predictions = {
+        study: [Prediction(p.finding, p.centre[back], None if p.sd is None else p.sd[back]) for p in some]
+        for study, some in found.items()
+        if study in set(ids)
+    }
+    return Rows(_ratios(case, predictions, kept, rules, weights), _findings(predictions, kept, rules, weights, seed))
+
+
+def _predictions(case: Case, cloud: Cloud, rows: NDArray, seed: int) -> dict[str, list[Prediction]]:
+    """Every finding that can be scored, for some draws of a cloud; read where it is stored."""
+    u = cloud.u[rows]
+    digest = hashlib.sha256(u.tobytes())
+    digest.update(repr((case.hash, case.rules, seed)).encode())
+    path = bank_folder(cloud.layout) / f"again-{digest.hexdigest()[:16]}.npz"
+    layout: Layout | None = None
+    if not path.is_file():
+        layout = keep_needed_points(case, lay_out(case, cloud.layout.structure, primary=False))
+        draws = _as_draws(cloud, layout, u, seed)
+        predictor = Predictor(case, layout)
+        carried = run_courses(layout, draws)
+        arrays = {}
+        for i, scored in enumerate(layout.scored):
+            prediction = predictor.predict(scored, carried, draws.values, draws.size)
+            arrays[f"centre{i}"] = prediction.centre
+            if prediction.sd is not None:
+                arrays[f"sd{i}"] = prediction.sd
+        store_arrays(path, arrays)
+    found: dict[str, list[Prediction]] = {}
+    with np.load(path, allow_pickle=False) as file:
+        for i, (study, finding) in enumerate(scored_findings(case, primary=False)):
+            sd = file[f"sd{i}"] if f"sd{i}" in file.files else None
+            found.setdefault(study.id, []).append(Prediction(finding, file[f"centre{i}"], sd))
+    return found
+
+
+def _as_draws(cloud: Cloud, layout: Layout, u: Array, seed: int) -> Draws:
+    """Draws of a cloud in the columns of another layout of its structure; what is new there comes from its prior."""
+    own = cloud.layout.cube
+    rng = np.random.default_rng([seed, 43])
+    columns = [u[:, own.column(n)] if n in own.names else rng.random(len(u)) for n in layout.cube.names]
+    return layout.cube.draws(np.column_stack(columns))
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------
+
+
+def row_scorings(rules: Rules) -> dict[str, tuple[Scoring, bool]]:
+    """Row -> how it scores, and whether every outcome counts."""
+    rows = {
+        "equal": (Scoring(equal=True), False),
+        "halted": (Scoring(halted=True), False),
+        "selected": (Scoring(selected=True), False),
+        "all_outcomes": (Scoring(correlation=rules.correlation), True),
+    }
+    return rows | {f"all_outcomes_{r:g}": (Scoring(correlation=r), True) for r in rules.correlation_sweep}
+
+
+def _ratios(
+    case: Case,
+    predictions: Mapping[str, Sequence[Prediction]],
+    kept: Sequence[Study],
+    rules: Rules,
+    weights: Sequence[Array],
+) -> dict[str, Ratio]:
+    translation = case.shared[TRANSLATION].prior if TRANSLATION in case.shared else None
+    first = [s.id for s in kept if s.role == "calibrating"]
+    primary = {study: [p for p in some if p.finding.primary] for study, some in predictions.items()}
+
+    def logs(some: Mapping[str, Sequence[Prediction]], scoring: Scoring) -> tuple[Array, Array]:
+        likelihood = log_likelihoods(some, kept, rules, translation, scoring)
+        return tuple(spread_trials(likelihood.total(n), rules.trial_sd) for n in (None, first))  # type: ignore[return-value]
+
+    base = logs(primary, BASE)
+    found = {}
+    for name, (scoring, every) in row_scorings(rules).items():
+        row = logs(predictions if every else primary, scoring)
+        pairs = [_log_ratio(r - b, w) for r, b, w in zip(row, base, weights, strict=True)]
+        found[name] = Ratio(pairs[0][0], pairs[1][0], math.hypot(pairs[0][1], pairs[1][1]))
+    return found
+
+
+def _log_ratio(difference: Array, weight: Array) -> tuple[float, float]:
+    """log sum w exp(difference), and its Monte-Carlo error (delta method)."""
+    difference = np.where(np.isfinite(difference), difference, -np.inf)
+    peak = difference.max()
+    terms = np.exp(difference - peak)
+    mean = float((weight * terms).sum())
+    error = math.sqrt(float((weight**2 * (terms - mean) ** 2).sum())) / mean
+    return float(peak + math.log(mean)), error
+
+
+# --- findings ------------------------------------------------------------------------------------------------------
+
+
+def _findings(
+    predictions: Mapping[str, Sequence[Prediction]],
+    kept: Sequence[Study],
+    rules: Rules,
+    weights: Sequence[Array],
+    seed: int,
+) -> tuple[Findings, ...]:
+    rng = np.random.default_rng([seed, 47])
+    return tuple(
+        _finding(study, prediction, rules, weights, rng) for study in kept for prediction in predictions[study.id]
+    )
+
+
+def _finding(
+    study: Study, prediction: Prediction, rules: Rules, weights: Sequence[Array], rng: np.random.Generator
+) -> Findings:
+    finding = prediction.finding
+    centre = prediction.centre if prediction.sd is None else prediction.centre / prediction.sd
+    nodes = centre.shape[1]
+    everything, calibrating = (np.repeat(w / nodes, nodes) for w in weights)
+    flat = centre.ravel()
+    known = np.isfinite(flat)
+    flat = np.where(known, flat, 0.0)
+    everything, calibrating = everything * known, calibrating * known
+    fitted = weighted_quantile(flat, everything, 0.5)
+    if not study.is_human:
+        hits = np.repeat(sign_hits(prediction).astype(float), nodes)
+        chance = float((calibrating * hits).sum() / calibrating.sum())
+        low, middle, high = (weighted_quantile(flat, calibrating, q) for q in (INTERVAL[0], 0.5, INTERVAL[1]))
+        return Findings(study.id, finding, finding.primary, None, None, middle, low, high, fitted, chance)
+    m = measure(study, finding, rules)
+    edges = np.cumsum(calibrating / calibrating.sum())
+    draws = flat[np.minimum(np.searchsorted(edges, rng.random(NOISE_DRAWS)), flat.size - 1)]
+    if finding.kind == "responders":
+        total = 1 / m.correlation - 1
+        share = np.clip(draws, 1e-4, 1 - 1e-4)
+        noisy = rng.binomial(max(1, round(m.n)), rng.beta(share * total, (1 - share) * total)) / max(1, round(m.n))
+        observed, error = m.k / m.n, None
+    else:
+        sd = rng.choice(TRIAL_SDS, NOISE_DRAWS, p=trial_sd_weights(rules.trial_sd))
+        spread = 1.0 if prediction.sd is None else float(np.median(prediction.sd))
+        error = float(m.errors @ m.error_weights)
+        errors = rng.choice(m.errors, NOISE_DRAWS, p=m.error_weights)
+        noisy = draws + np.hypot(errors, m.trial * sd / spread) * rng.standard_normal(NOISE_DRAWS)
+        observed = None if finding.kind in ("direction", "none_different") else m.value
+    chance = _chance(m.finding, noisy, observed, m.bound * (error or 0.0))
+    low, high = (float(q) for q in np.quantile(noisy, INTERVAL))
+    return Findings(
+        study.id, finding, finding.primary, observed, error, float(np.median(draws)), low, high, fitted, chance
+    )  # fmt: skip
+
+
+def _chance(finding: Finding, noisy: Array, observed: float | None, reach: float) -> float:
+    """Share of predicted results like the published one."""
+    if observed is not None:
+        return float(min(1.0, 2 * min((noisy <= observed).mean(), (noisy >= observed).mean())))
+    if finding.kind == "none_different":
+        return float((np.abs(noisy) < reach).mean())
+    return float(((finding.sign or 1) * noisy > (reach if finding.significant else 0.0)).mean())

@@ -1,0 +1,379 @@
+"""The prediction bank of a structure: every regimen that a scored study gave, run once for each draw of the prior.
+
+    bank: draw x kinetic point x moment -> what a readout needs;   a point is a patient one SD off in each number
+
+Arms with the same doses up to their last visit share a run. What late parameters do (outcome scale, placebo course,
+baselines, patients' own effects) is read out of the bank without integrating.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration import study_arm
+from ..case import Case
+from ..condition import Probe
+from ..errors import PosteriorError
+from ..kernel.build import build_kernel, cache_folder
+from ..mechanism import Mechanism
+from ..parameters import Parameter
+from ..population import Draws, Population, factors_of, spread_parameters
+from ..readout import Readout, build_readout, late_parameters
+from ..regimen import Regimen
+from ..replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES, chronic_drugs
+from ..simulation import Arm, simulate
+from ..study import Finding, Study
+from .cube import Cube, Structure, build_cube
+
+Array = NDArray[np.float64]
+
+WINDOW_POINTS = 13  # moments at which a window is read
+JUST_BEFORE = 1e-6  # h: a shared run that gives a dose at a visit is read just before it
+SIGNS = ("direction", "none_different")
+SCORED = ("contrast", "standardised", "responders", "odds_ratio", *SIGNS)
+FACTORS = 7  # kinetic numbers that eight points can tell apart
+SILENT = 1e-6  # relative change below which a number does nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One run of the bank: what is given, and the moments that are kept."""
+
+    regimen: Regimen
+    probes: tuple[Probe, ...]
+    times: tuple[float, ...]
+
+    @property
+    def drugs(self) -> tuple[str, ...]:
+        """Drugs given."""
+        return self.regimen.drugs
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Where the readings of an arm of a finding lie: its course, the positions of their moments, and their hours."""
+
+    course: int
+    positions: tuple[int, ...]
+    times: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A finding that is scored, and where each of its arms is read."""
+
+    study: Study
+    finding: Finding
+    visits: tuple[Visit, ...]
+
+
+def scored_findings(case: Case, *, primary: bool = True) -> tuple[tuple[Study, Finding], ...]:
+    """Findings of weighed studies that are scored: the primary ones, or every one that can be.
+
+    Raw falls of one arm, hazard ratios, and read-outs for which weighing.toml gives no points are not scored in people.
+    """
+    if case.rules is None:
+        raise PosteriorError(f"{case.folder}: no weighing.toml, so there are no rules by which to score a study")
+    points = case.rules.points
+    return tuple(
+        (study, finding)
+        for study in case.studies.values()
+        if study.weighed
+        for finding in study.findings
+        if (finding.primary or not primary)
+        and finding.kind in (SCORED if study.is_human else SIGNS)
+        and (not study.is_human or (finding.output in points and finding.time is not None))
+    )
+
+
+def _moments(finding: Finding) -> tuple[float, ...]:
+    if finding.time is not None:
+        return (finding.time,)
+    begin, end = finding.within or (0.0, 0.0)
+    return tuple(float(t) for t in np.linspace(begin, end, WINDOW_POINTS))
+
+
+def plan_courses(case: Case, *, primary: bool = True) -> tuple[tuple[Course, ...], tuple[Scored, ...]]:
+    """Runs that all scored findings need, and where each finding is read in them.
+
+    Arms are taken from the longest down; one whose doses before its last visit are those of a longer run joins it.
+    """
+    wanted = []
+    for study, finding in scored_findings(case, primary=primary):
+        for name in finding.arms:
+            arm = study_arm(case, study, name)
+            wanted.append((max(_moments(finding)), study, finding, name, arm))
+    courses: list[Course] = []
+    found: dict[tuple[str, str, str], int] = {}
+    for last, study, finding, name, arm in sorted(wanted, key=lambda w: (-w[0], w[1].id, w[2].id, w[3])):
+        given = Course(arm.regimen, arm.probes, (0.0, *_moments(finding)))
+        i = next((i for i, course in enumerate(courses) if _shares(course, given, last)), len(courses))
+        if i == len(courses):
+            courses.append(given)
+        times = {*courses[i].times, *(_shifted(courses[i], t) for t in given.times)}
+        courses[i] = replace(courses[i], times=tuple(sorted(times)))
+        found[study.id, finding.id, name] = i
+    scored = []
+    for study, finding in scored_findings(case, primary=primary):
+        visits = []
+        for name in finding.arms:
+            i = found[study.id, finding.id, name]
+            positions = tuple(courses[i].times.index(_shifted(courses[i], t)) for t in _moments(finding))
+            visits.append(Visit(i, positions, _moments(finding)))
+        scored.append(Scored(study, finding, tuple(visits)))
+    return tuple(courses), tuple(scored)
+
+
+def _given(course: Course, before: float) -> list[tuple[object, ...]]:
+    """Administrations that begin before a moment, in order."""
+    listed = [
+        (float(t), d.drug, d.route, d.amount, d.per_kg, d.duration, d.rate, d.steady_state, d.reset)
+        for d in course.regimen.doses
+        for t in d.times
+        if t < before
+    ]
+    return sorted(listed)
+
+
+def _shares(course: Course, other: Course, last: float) -> bool:
+    return course.probes == other.probes and _given(course, last) == _given(other, last)
+
+
+def _shifted(course: Course, time: float) -> float:
+    """The moment itself, or just before it where the run gives a dose then that not every arm of the run received."""
+    doses = {float(t) for d in course.regimen.doses for t in d.times}
+    return time - JUST_BEFORE if time > 0 and time in doses else time
+
+
+# --- models --------------------------------------------------------------------------------------------------------
+
+
+ONE = Population(1, None)
+"""The typical patient alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a course runs on: the composed mechanism, the readout of its outputs, and its kinetic points.
+
+    `factors`: parameter id -> (point); the first point is the typical patient.
+    """
+
+    mechanism: Mechanism
+    readout: Readout
+    points: Population
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Everything a bank of one structure is made of, apart from its draws."""
+
+    structure: Structure
+    cube: Cube
+    courses: tuple[Course, ...]
+    scored: tuple[Scored, ...]
+    models: tuple[Model, ...]
+
+
+def mechanism_of(case: Case, structure: Structure, course: Course) -> Mechanism:
+    """The composed model on which a course runs: that of a family, or the smaller one for chronic doses."""
+    slug, variants = structure.slug, structure.variants
+    if course.regimen.is_chronic:
+        drugs = set(case.with_required(course.drugs))
+        groups = [group for group in chronic_drugs(case) if drugs <= set(group)]
+        if groups:
+            return case.mechanism(slug, groups[0], variants)
+    return case.mechanism_for(slug, course.drugs, variants)
+
+
+def lay_out(case: Case, structure: Structure, *, primary: bool = True) -> Layout:
+    """The layout of a structure's bank: models composed, parameters parted into early and late, points chosen."""
+    rules = case.rules
+    courses, scored = plan_courses(case, primary=primary)
+    mechanisms = [mechanism_of(case, structure, course) for course in courses]
+    outputs = sorted({s.finding.output for s in scored})
+    probed = {probe.parameter for course in courses for probe in course.probes}
+    late = frozenset.intersection(*map(late_parameters, _distinct(mechanisms))) - probed
+    scale = [name for name in rules.points if name in outputs] if rules else []
+    used = {p for m in _distinct(mechanisms) for p in build_readout(m, scale, late).parameters} & late
+    readouts = {id(m): build_readout(m, outputs, used) for m in _distinct(mechanisms)}
+    apart = frozenset(rules.per_trial if rules else ())
+    cube = build_cube(case, structure, _distinct(mechanisms), late=used, apart=apart)
+    rows = case.parameters(structure.slug, structure.variants)
+    spread = [p for p in spread_parameters(rows.values()) if p.id not in used]
+    models = []
+    for course, mechanism in zip(courses, mechanisms, strict=True):
+        present = case.with_required([*course.drugs, *case.wiring(structure.slug).requires])
+        absent = {name for drug, d in case.drugs.items() if drug not in present for name in d.parameters}
+        varying = [p for p in spread if p.id not in absent and {p.id} & {*mechanism.parameters, *mechanism.dosing}]
+        varying = _leading(course, mechanism, readouts[id(mechanism)], varying, cube)
+        deviates = np.vstack([np.zeros((1, len(varying))), two_level(len(varying))])
+        points = Population(len(deviates), None, factors_of(varying, deviates))
+        models.append(Model(mechanism, readouts[id(mechanism)], points))
+    return Layout(structure, cube, courses, scored, tuple(models))
+
+
+def _leading(
+    course: Course, mechanism: Mechanism, readout: Readout, varying: Sequence[Parameter], cube: Cube
+) -> list[Parameter]:
+    """Kinetic numbers that move what the course carries: the four that move it most, more where those leave over 2 %.
+
+    Each is moved by one SD in the median patient of the median draw; influence is the largest relative change.
+    """
+    if not varying:
+        return []
+    people = Population(
+        len(varying) + 1, None, factors_of(varying, np.vstack([np.zeros(len(varying)), np.eye(len(varying))]))
+    )
+    carried = _run(course, mechanism, readout, people, cube.draws(np.full((1, cube.size), 0.5)))[0]
+    change = np.abs(carried[1:] - carried[0]).max(axis=1) / (np.abs(carried).max(axis=(0, 1)) + SILENT)
+    influence = dict(zip((p.id for p in varying), change.max(axis=-1).tolist(), strict=True))
+    ranked = sorted((p for p in varying if influence[p.id] > SILENT), key=lambda p: -influence[p.id])
+    squares = np.array([influence[p.id] ** 2 for p in ranked])
+    few = len(ranked) > 4 and squares[4:].sum() < 0.02 * squares.sum()
+    return sorted(ranked[: 4 if few else FACTORS], key=lambda p: p.id)
+
+
+def _distinct(mechanisms: Sequence[Mechanism]) -> list[Mechanism]:
+    return list({id(m): m for m in mechanisms}.values())
+
+
+def two_level(factors: int) -> Array:
+    """Points (point, factor) of -1 and 1, at most eight, whose mean, variances and correlations are those of N(0, I).
+
+    A full or fractional two-level factorial design (box_1961): a mean over the points is exact for polynomials of
+    degree 3 up to four factors, of degree 2 up to seven.
+
+    >>> two_level(2).tolist()
+    [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
+    """
+    if factors == 0:
+        return np.empty((0, 0))
+    base = min(factors, 3 if factors > 2 else factors)
+    grid = np.array([[1.0 if i >> (base - 1 - k) & 1 else -1.0 for k in range(base)] for i in range(2**base)])
+    if factors <= 3:
+        return grid
+    a, b, c = grid.T
+    more = {4: [a * b * c], 5: [a * b, a * c], 6: [a * b, a * c, b * c], 7: [a * b, a * c, b * c, a * b * c]}[factors]
+    return np.column_stack([a, b, c, *more])
+
+
+# --- running -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What the courses hand over for some draws: for each course (draw, point, time, carried); NaN where a run failed.
+
+    `failures`: (draw) whether some course of the draw ended early.
+    """
+
+    values: tuple[Array, ...]
+    failures: NDArray[np.bool_]
+
+    def take(self, keep: NDArray) -> Carried:
+        """Some of the draws."""
+        return Carried(tuple(v[keep] for v in self.values), self.failures[keep])
+
+
+def run_courses(
+    layout: Layout, draws: Draws, *, tell: Callable[[int], None] = lambda done: None, threads: int | None = None
+) -> Carried:
+    """Run every course for some draws; `tell` hears how many courses are done.
+
+    A draw in which a valid regimen cannot be solved has NaN there; whoever weighs counts it as zero likelihood.
+    """
+    values, failed = [], np.zeros(draws.size, dtype=bool)
+    for i, (course, model) in enumerate(zip(layout.courses, layout.models, strict=True)):
+        block = _run(course, model.mechanism, model.readout, model.points, draws, threads)
+        failed |= ~np.isfinite(block).all(axis=(1, 2, 3))
+        values.append(block)
+        tell(i + 1)
+    return Carried(tuple(values), failed)
+
+
+def _run(
+    course: Course, mechanism: Mechanism, readout: Readout, people: Population, draws: Draws, threads: int | None = None
+) -> Array:
+    """What one course carries (draw, point, time, carried)."""
+    tolerances = CHRONIC_TOLERANCES if course.regimen.is_chronic else REPLAY_TOLERANCES
+    run = simulate(
+        mechanism, {"course": Arm(course.regimen, course.probes)}, course.times, population=people, draws=draws,
+        outputs=readout.carried, tolerances=tolerances, threads=threads,
+    )  # fmt: skip
+    return np.stack([run[name].to_numpy()[0] for name in readout.carried], axis=-1)
+
+
+def bank_key(layout: Layout) -> str:
+    """Fingerprint of all that a bank's numbers follow from, its draws apart: kernels, courses, points, columns."""
+    digest = hashlib.sha256()
+    for course, model in zip(layout.courses, layout.models, strict=True):
+        kernel = build_kernel(model.mechanism.sbml, inputs=model.mechanism.inputs)
+        digest.update(repr((kernel.fingerprint, course, model.readout.carried)).encode())
+        digest.update(repr(sorted((k, v.tolist()) for k, v in model.points.factors.items())).encode())
+    columns = [(p.id, p.nominal, p.prior.text if p.prior else "") for p in layout.cube.parameters]
+    axes = [
+        [(v.axis, v.name, sorted(v.values.items()), sorted((k, p.text) for k, p in v.priors.items())) for v in axis]
+        for axis in layout.cube.axes
+    ]
+    tolerances = (REPLAY_TOLERANCES, CHRONIC_TOLERANCES)
+    digest.update(repr((columns, axes, tolerances)).encode())
+    return digest.hexdigest()[:24]
+
+
+def bank_folder(layout: Layout) -> Path:
+    """Where the blocks of a structure's bank are kept; a folder that only this user can write."""
+    folder = cache_folder() / "banks" / bank_key(layout)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def draw_cube(cube: Cube, size: int, each: int, *, seed: int, block: int) -> tuple[Array, Array]:
+    """Quasi-random points of one block: early columns (draw, early) and late columns (draw * each, late).
+
+    Each early draw has `each` late ones beside it; blocks are independent scrambles of a Sobol sequence.
+    """
+    from scipy.stats import qmc
+
+    def points(dimensions: int, count: int, stream: int) -> Array:
+        if dimensions == 0:
+            return np.empty((count, 0))
+        rng = np.random.default_rng([seed, block, stream])
+        exponent = max(0, int(np.ceil(np.log2(count))))
+        return np.clip(qmc.Sobol(dimensions, scramble=True, rng=rng).random_base2(exponent)[:count], 1e-9, 1 - 1e-9)
+
+    return points(cube.early_size, size, 1), points(len(cube.late), size * each, 2)
+
+
+def stored_block(
+    layout: Layout, size: int, *, seed: int, block: int, tell: Callable[[int], None] = lambda done: None
+) -> tuple[Array, Carried]:
+    """One block of a bank, read where it is stored, run and stored otherwise: early columns, and what was carried."""
+    early, _ = draw_cube(layout.cube, size, 1, seed=seed, block=block)
+    path = bank_folder(layout) / f"seed{seed}-{size}-{block}.npz"
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as file:
+            values = tuple(file[f"course{i}"] for i in range(len(layout.courses)))
+            tell(len(layout.courses))
+            return early, Carried(values, file["failures"])
+    u = np.column_stack([early, np.full((size, len(layout.cube.late)), 0.5)])
+    carried = run_courses(layout, layout.cube.draws(u), tell=tell)
+    store_arrays(path, {f"course{i}": v for i, v in enumerate(carried.values)} | {"failures": carried.failures})
+    return early, carried
+
+
+def store_arrays(path: Path, arrays: dict[str, NDArray]) -> None:
+    """Write beside, then rename, so that a stopped run leaves no half block."""
+    from ..files import write_whole
+
+    def save(beside: Path) -> None:
+        with beside.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type] - names never are its keywords
+
+    write_whole(path, save)

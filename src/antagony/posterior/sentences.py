@@ -1,0 +1,159 @@
+"""What a weighing says, in sentences made from its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..case import Case
+from .answer import Number, Weighed, Weighing
+
+DECISIVE = math.log(10)  # Bayes factor of 10: below it the studies do not tell two apart
+STRONG = math.log(3)
+
+
+def main_sentences(weighing: Weighing) -> tuple[str, ...]:
+    """The result: which class and mechanism lead, by how much, and whether the studies can tell."""
+    rivals = weighing.rivals
+    if not rivals:
+        return ("No rival was weighed.",)
+    lines = []
+    if len(weighing.classes) > 1:
+        lines.append(_classes(weighing))
+    lines.append(_leaders(rivals))
+    lines.append(_against_nothing(weighing, rivals))
+    lines.append(_probabilities(weighing, rivals))
+    return tuple(lines)
+
+
+def bayes_factor(log: float) -> str:
+    """A Bayes factor in words of numbers: two digits, powers of ten where large.
+
+    >>> bayes_factor(math.log(1.84)), bayes_factor(math.log(3e5))
+    ('1.8', '3e+05')
+    """
+    if not math.isfinite(log):
+        return "0" if log < 0 else "infinite"
+    value = math.exp(log)
+    return f"{value:.2g}" if value < 1e4 else f"{value:.0e}"
+
+
+def _tells(log: float, error: float) -> str:
+    if abs(log) < DECISIVE:
+        return "cannot tell" if abs(log) < STRONG else "hardly tell"
+    return "tell" if abs(log) > 2 * error else "may tell"
+
+
+def _classes(weighing: Weighing) -> str:
+    ranked = sorted(weighing.classes.items(), key=lambda item: -item[1].value)
+    (first, a), (second, b) = ranked[:2]
+    titles = weighing.class_titles
+    gap, error = a.value - b.value, math.hypot(a.error, b.error)
+    return (
+        f'Of the classes, "{titles.get(first, first)}" leads: Bayes factor {bayes_factor(gap)} '
+        f'(error {error:.2g} nat) over "{titles.get(second, second)}", given the studies that calibrate; the studies '
+        f"{_tells(gap, error)} the two apart."
+    )
+
+
+def _leaders(rivals: Sequence[Weighed]) -> str:
+    best = rivals[0]
+    if len(rivals) == 1:
+        return f"{best.title} ({best.slug}) was weighed alone."
+    second = rivals[1]
+    gap, error = best.partial.value - second.partial.value, math.hypot(best.partial.error, second.partial.error)
+    said = f"The studies {_tells(gap, error)} {best.slug} from {second.slug}: Bayes factor {bayes_factor(gap)}"
+    turned = _reversal(best, second)
+    return f"{said} (error {error:.2g} nat){turned}."
+
+
+def _reversal(best: Weighed, second: Weighed) -> str:
+    """The study whose loss would turn the order, most telling first."""
+    gaps = {
+        study: best.leave_one_out[study].value - second.leave_one_out[study].value
+        for study in best.leave_one_out
+        if study in second.leave_one_out
+    }
+    turned = sorted((gap, study) for study, gap in gaps.items() if gap < 0)
+    if turned:
+        return f", and leaving out {turned[0][1]} reverses it"
+    if gaps:
+        study, gap = min(gaps.items(), key=lambda item: item[1])
+        return f"; no single study reverses it, without {study} it is {bayes_factor(gap)}"
+    return ""
+
+
+def _against_nothing(weighing: Weighing, rivals: Sequence[Weighed]) -> str:
+    free = weighing.weighed("unexplained").partial.value
+    worse = [w.slug for w in rivals if w.partial.value < free]
+    if len(worse) == len(rivals):
+        gap = free - rivals[0].partial.value
+        return (
+            f"None beats the reference in which every contrast is free: the best is behind it by a Bayes factor of "
+            f"{bayes_factor(gap)}, so each fits no better than no mechanism."
+        )
+    gap = rivals[0].partial.value - free
+    lost = f" {_listed(worse)} fit no better than no mechanism." if worse else " Every rival does."
+    return f"{rivals[0].slug} beats the reference in which every contrast is free by {bayes_factor(gap)}.{lost}"
+
+
+def _probabilities(weighing: Weighing, rivals: Sequence[Weighed]) -> str:
+    shown = []
+    for w in rivals[:4]:
+        values = [p[w.slug] for p in weighing.probabilities.values()]
+        shown.append(f"{w.slug} {_percent(min(values))}-{_percent(max(values))} %")
+    return f"Over {len(weighing.probabilities)} stated priors over the rivals: {', '.join(shown)}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}"
+
+
+def fragile_sentences(case: Case, weighing: Weighing) -> tuple[str, ...]:
+    """What the order of the leaders hangs on."""
+    rivals = weighing.rivals
+    lines = []
+    if len(rivals) > 1:
+        best, second = rivals[0], rivals[1]
+        gap = best.partial.value - second.partial.value
+        lines += _turning_rows(weighing, best, second)
+        lines += _turning_sweeps(best, second, gap)
+    unsure = [w.slug for w in rivals if w.partial.error > 0.3]
+    if unsure:
+        lines.append(
+            f"The Monte-Carlo error of {_listed(unsure)} is above 0.3 nat; a greater --effort makes it smaller."
+        )
+    if failed := sum(w.failed for w in weighing.mechanisms):
+        lines.append(f"{failed} draws could not be solved and count as zero likelihood.")
+    lines.append(
+        f"{weighing.assumed_rules} numbers of the rules by which studies are scored are assumed (weighing.toml)."
+    )
+    if case.cutoff:
+        lines.append(f"Evidence cut-off: {case.cutoff}.")
+    lines.append("Later studies are left out on purpose, so that frozen mechanisms can be asked to predict them.")
+    return tuple(lines)
+
+
+def _turning_rows(weighing: Weighing, best: Weighed, second: Weighed) -> list[str]:
+    turned = [
+        f"{weighing.row_titles.get(name, name)} ({bayes_factor(best.rows[name].value - second.rows[name].value)})"
+        for name in best.rows
+        if name in second.rows and best.rows[name].value < second.rows[name].value
+    ]
+    return [f"{best.slug} falls behind {second.slug} when scored so: {'; '.join(turned)}."] if turned else []
+
+
+def _turning_sweeps(best: Weighed, second: Weighed, gap: float) -> list[str]:
+    """Assumed numbers of the leader whose range decides."""
+    worst: dict[str, tuple[float, str]] = {}
+    for sweep in best.sweeps:
+        number: Number = sweep.partial
+        change = number.value - best.partial.value
+        if change < -gap and abs(change) > 2 * number.error:
+            worst[sweep.parameter] = min(worst.get(sweep.parameter, (0.0, "")), (change, sweep.part))
+    shown = [f"{name} in the {part} half of its range" for name, (_, part) in sorted(worst.items(), key=lambda i: i[1])]
+    return [f"{best.slug} loses its lead over {second.slug} if {', or '.join(shown[:5])}."] if shown else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

@@ -1,0 +1,478 @@
+"""How probable each rival is, given what was published: partial Bayes factors, and what they hang on.
+
+    partial = log p(discriminating | calibrating, mechanism) = log p(all | mechanism) - log p(calibrating | mechanism)
+
+Every rival was invented to explain that the drug works, so how widely its numbers may range must not decide: only what
+it predicts once it has been fitted to that. Structures of a mechanism, and mechanisms of a class, are averaged under
+stated priors. `unexplained` is no mechanism: every contrast free under a weak prior.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..case import Case
+from ..errors import PosteriorError
+from ..rules import Rules
+from ..simulation import build_kernels
+from ..study import Study
+from ..verdict import settings_of
+from .again import Rows, look_again
+from .answer import Findings, Number, Part, Weighed, Weighing
+from .bank import Layout, bank_key, lay_out, mechanism_of, plan_courses
+from .cloud import EFFORTS, Cloud, Effort, LogMean, fill_cloud, scored_studies, spread_trials
+from .cube import list_structures
+from .fragility import learn_parameters, sweep_priors
+from .prediction import keep_needed_points
+from .sentences import fragile_sentences, main_sentences
+from .unexplained import log_unexplained
+
+Array = NDArray[np.float64]
+Progress = Callable[[str, int, int], None]
+
+UNEXPLAINED = "unexplained"
+CALIBRATING = "calibrating"
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A cloud and its share of a mixture."""
+
+    share: float
+    cloud: Cloud
+
+
+def weigh(
+    case: Case,
+    *,
+    mechanisms: Sequence[str] | None = None,
+    effort: str = "standard",
+    seed: int = 1,
+    until: str | None = None,
+    progress: Progress | None = None,
+) -> Weighing:
+    """Weigh the rivals of a case by its studies (those dated up to `until`, where given).
+
+    `progress(text, done, total)` is told as work ends. Raises PosteriorError for a case without rules or studies.
+    """
+    begun = time.perf_counter()
+    spent = EFFORTS.get(effort)
+    if spent is None:
+        raise PosteriorError(f'unknown effort "{effort}"; choose one of {", ".join(EFFORTS)}')
+    rules = _rules(case)
+    slugs = list(mechanisms or case.wirings)
+    teller = _Teller(progress)
+    layouts = _lay_out_all(case, slugs, teller)
+    laid = time.perf_counter()
+    kept = _dated(scored_studies(layouts[0].layout), until)
+    clouds = _fill_all(case, layouts, spent, seed, teller)
+    filled = time.perf_counter()
+    groups: dict[str, list[_Share]] = {}
+    for item, cloud in zip(layouts, clouds, strict=True):
+        groups.setdefault(item.layout.structure.slug, []).append(_Share(item.layout.structure.share, cloud))
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(
+            pool.map(lambda slug: _weigh_one(case, slug, groups[slug], kept, rules, spent, seed, teller), slugs)
+        )
+    answers.append(_reference(case, kept, rules))
+    ended = time.perf_counter()
+    seconds = {"models": laid - begun, "bank": filled - laid, "answers": ended - filled}
+    kernels = sorted({bank_key(item.layout) for item in layouts})
+    return _answer(case, answers, groups, kept, rules, until, spent, seconds, kernels, begun, seed, layouts)
+
+
+class _Teller:
+    """Tells a progress callback; the total grows as work becomes known."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress, self.done, self.total = progress, 0, 1
+
+    def expect(self, steps: int) -> None:
+        self.total += steps
+
+    def step(self, text: str) -> None:
+        self.done += 1
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress(text, min(self.done, self.total), self.total)
+
+
+def _rules(case: Case) -> Rules:
+    if case.rules is None:
+        raise PosteriorError(f"{case.folder}: no weighing.toml, so there are no rules by which to score a study")
+    if not any(study.weighed for study in case.studies.values()):
+        raise PosteriorError(f"{case.folder}: no study is weighed, so nothing tells the rivals apart")
+    return case.rules
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    layout: Layout
+
+
+def _lay_out_all(case: Case, slugs: Sequence[str], teller: _Teller) -> list[_Laid]:
+    """Layouts of every structure, models compiled side by side."""
+    structures = [structure for slug in slugs for structure in list_structures(case, slug)]
+    teller.expect(2 * len(structures))
+    courses, _ = plan_courses(case)
+    models = []
+    for structure in structures:
+        teller.step(f"composing {structure.name}")
+        models += [mechanism_of(case, structure, course) for course in courses]
+    build_kernels(models, lambda done, total: teller.say(f"compiling {done} of {total}"))
+
+    def lay(index: int) -> _Laid:
+        layout = keep_needed_points(case, lay_out(case, structures[index]))
+        teller.step(f"laying out {structures[index].name}")
+        return _Laid(layout)
+
+    with ThreadPoolExecutor(min(4, 1 + (os.cpu_count() or 1))) as pool:
+        return list(pool.map(lay, range(len(structures))))
+
+
+def _fill_all(case: Case, layouts: Sequence[_Laid], effort: Effort, seed: int, teller: _Teller) -> list[Cloud]:
+    teller.expect(effort.blocks * len(layouts))
+
+    def fill(item: _Laid) -> Cloud:
+        return fill_cloud(case, item.layout, effort, seed=seed, tell=teller.step)
+
+    with ThreadPoolExecutor(2) as pool:  # one's Python beside another's kernel
+        return list(pool.map(fill, layouts))
+
+
+def _dated(studies: Sequence[Study], until: str | None) -> tuple[Study, ...]:
+    """Studies dated up to a year, month or day; a coarser date counts when it has begun."""
+    kept = tuple(s for s in studies if until is None or s.date <= until or s.date.startswith(until))
+    if not kept:
+        raise PosteriorError(f"--until {until}: no weighed study is that old; the first is of {studies[0].date}")
+    return kept
+
+
+# --- one mechanism -------------------------------------------------------------------------------------------------
+
+
+def mix(shares: Sequence[float], logs: Sequence[LogMean], less: Sequence[LogMean] | None = None) -> Number:
+    """log sum_s share_s exp(log_s), less the same of others where given, with its error by the delta method.
+
+    Clouds of different structures are independent; numbers of one cloud keep their pairing.
+    """
+    top = _mixed(shares, logs)
+    weights = _weights(shares, logs)
+    parts = [w * (m.without - m.value) for w, m in zip(weights, logs, strict=True)]
+    value = top
+    if less is not None:
+        value = top - _mixed(shares, less)
+        below = _weights(shares, less)
+        parts = [p - w * (m.without - m.value) for p, w, m in zip(parts, below, less, strict=True)]
+    variance = sum((len(p) - 1) / len(p) * float(((p - p.mean()) ** 2).sum()) for p in parts if len(p) > 1)
+    return Number(value, math.sqrt(variance) if math.isfinite(variance) else math.inf)
+
+
+def _mixed(shares: Sequence[float], logs: Sequence[LogMean]) -> float:
+    values = np.array([m.value + math.log(s) for s, m in zip(shares, logs, strict=True)])
+    peak = values.max()
+    return float(peak + np.log(np.exp(values - peak).sum())) if np.isfinite(peak) else -math.inf
+
+
+def _weights(shares: Sequence[float], logs: Sequence[LogMean]) -> Array:
+    values = np.array([m.value + math.log(s) for s, m in zip(shares, logs, strict=True)])
+    weights = np.exp(values - values.max()) if np.isfinite(values.max()) else np.zeros(len(values))
+    return weights / max(weights.sum(), 1e-300)
+
+
+def _weigh_one(
+    case: Case,
+    slug: str,
+    group: Sequence[_Share],
+    kept: Sequence[Study],
+    rules: Rules,
+    effort: Effort,
+    seed: int,
+    teller: _Teller,
+) -> Weighed:
+    """Everything that is said of one mechanism."""
+    wiring = case.wiring(slug)
+    shares = [g.share for g in group]
+    ids = [s.id for s in kept]
+    first = [s.id for s in kept if s.role == CALIBRATING]
+    sd = rules.trial_sd
+    all_of = [g.cloud.log_mean(g.cloud.value(ids, sd)) for g in group]
+    cal_of = [g.cloud.log_mean(g.cloud.value(first, sd)) for g in group]
+    weights = _weights(shares, all_of)
+    worth = [g for g, w in zip(group, weights, strict=True) if w >= WORTH]
+    rows = _plain_rows(case, group, kept, rules)
+    again = [look_again(case, g.cloud, kept, rules, effort, seed) for g in worth]
+    rows |= _again_rows(worth, all_of, cal_of, group, again)
+    teller.say(f"{slug}: weighed")
+    main = group[int(np.argmax(weights))].cloud
+    return Weighed(
+        slug=slug,
+        title=wiring.title,
+        group=wiring.group,
+        reference=wiring.reference,
+        log_marginal=mix(shares, all_of),
+        calibrating=mix(shares, cal_of),
+        partial=mix(shares, all_of, cal_of),
+        scores={s.id: mix(shares, all_of, _without(group, ids, s.id, sd)) for s in kept},
+        in_turn=_in_turn(group, kept, sd),
+        leave_one_out=_leave_one_out(group, kept, sd, all_of, cal_of),
+        rows=rows,
+        structures=tuple(
+            Part(g.cloud.layout.structure.name, g.share, float(w), mix([1.0], [a], [c]))
+            for g, w, a, c in zip(group, weights, all_of, cal_of, strict=True)
+        ),
+        variants=_variants(group, ids, first, sd, weights),
+        sweeps=sweep_priors(case, shares, [g.cloud for g in group], ids, first, sd, mix),
+        learned=learn_parameters(case, main, main.value(ids, sd)),
+        findings=_pooled_findings(again, [w for w in weights if w >= WORTH]),
+        draws=sum(g.cloud.evaluations for g in group),
+        counting=min(g.cloud.effective_draws(g.cloud.value(ids, sd)) for g in worth),
+        tempered=sum(g.cloud.tempered for g in group),
+        failed=sum(g.cloud.failed for g in group),
+    )
+
+
+WORTH = 0.02  # posterior share below which a structure of a mechanism is not looked at anew
+
+
+def _without(group: Sequence[_Share], ids: Sequence[str], left_out: str, sd: float) -> list[LogMean]:
+    """Log marginals of the named studies without one of them; of a paradigm the others stay together."""
+    return [g.cloud.log_mean(_value_without(g.cloud, ids, left_out, sd)) for g in group]
+
+
+def _value_without(cloud: Cloud, ids: Sequence[str], left_out: str, sd: float) -> Array:
+    likelihood = cloud.likelihood
+    studies = [s.id for s in likelihood.studies]
+    total = likelihood.total(ids)
+    if left_out not in ids:
+        return spread_trials(total, sd)
+    if len(ids) == len(studies):
+        return spread_trials(total - likelihood.last[:, studies.index(left_out)], sd)
+    return spread_trials(likelihood.total([name for name in ids if name != left_out]), sd)
+
+
+def _leave_one_out(
+    group: Sequence[_Share], kept: Sequence[Study], sd: float, all_of: Sequence[LogMean], cal_of: Sequence[LogMean]
+) -> dict[str, Number]:
+    """The partial without each study."""
+    shares, ids = [g.share for g in group], [s.id for s in kept]
+    first = [s.id for s in kept if s.role == CALIBRATING]
+    found = {}
+    for study in kept:
+        rest = _without(group, ids, study.id, sd)
+        base = _without(group, first, study.id, sd) if study.role == CALIBRATING else cal_of
+        found[study.id] = mix(shares, rest, base)
+    return found
+
+
+def _in_turn(group: Sequence[_Share], kept: Sequence[Study], sd: float) -> dict[str, Number]:
+    """log p(study | those before it), study by study in order of date."""
+    shares, ids = [g.share for g in group], [s.id for s in kept]
+    before = [LogMean(0.0, np.zeros(len(g.cloud.without))) for g in group]
+    found = {}
+    for i, study in enumerate(kept):
+        now = [g.cloud.log_mean(g.cloud.value(ids[: i + 1], sd)) for g in group]
+        found[study.id] = mix(shares, now, before)
+        before = now
+    return found
+
+
+def _variants(
+    group: Sequence[_Share], ids: Sequence[str], first: Sequence[str], sd: float, weights: Array
+) -> tuple[Part, ...]:
+    """Each variant of each axis of numbers: posterior share, and the partial given it, over all structures."""
+    found: dict[str, list[tuple[float, float, float, LogMean, LogMean]]] = {}
+    for g, weight in zip(group, weights, strict=True):
+        values, known = g.cloud.value(ids, sd), g.cloud.value(first, sd)
+        posterior = g.cloud.posterior(values)
+        for axis in g.cloud.layout.cube.axes:
+            chosen = g.cloud.layout.cube.choices(g.cloud.u)[axis[0].axis]
+            for k, variant in enumerate(axis):
+                here = chosen == k
+                pair = g.cloud.log_mean(values, here), g.cloud.log_mean(known, here)
+                entry = (g.share, weight * float(posterior[here].sum()), 1 / len(axis), *pair)
+                found.setdefault(f"{variant.axis}={variant.name}", []).append(entry)
+    return tuple(
+        Part(
+            name,
+            entries[0][2],
+            sum(e[1] for e in entries),
+            mix([e[0] for e in entries], [e[3] for e in entries], [e[4] for e in entries]),
+        )
+        for name, entries in found.items()
+    )
+
+
+# --- other rows ----------------------------------------------------------------------------------------------------
+
+
+def _is_chronic(case: Case, study: Study) -> bool:
+    return study.is_human and any(case.regimen(arm.condition.regimen).is_chronic for arm in study.design.arms)
+
+
+def row_titles(rules: Rules) -> dict[str, str]:
+    """What each row changes, in words."""
+    titles = {"base": "as the rules say"}
+    titles |= {
+        f"trial_sd_{sd:g}": f"trials differ by {sd:g} points, not {rules.trial_sd:g}" for sd in rules.trial_sweep
+    }
+    titles |= {
+        "no_chronic": "without studies of chronic dosing",
+        "no_animals": "without signs in animals",
+        "equal": "no grade is doubted more than another",
+        "halted": "halted trials taken as having crossed their bound",
+        "selected": f"a null result is published {rules.published_share:g} times as often",
+        "all_outcomes": f"every outcome, not the primary ones alone, correlation {rules.correlation:g}",
+    }
+    titles |= {f"all_outcomes_{r:g}": f"every outcome, correlation {r:g}" for r in rules.correlation_sweep}
+    return titles
+
+
+def _plain_rows(case: Case, group: Sequence[_Share], kept: Sequence[Study], rules: Rules) -> dict[str, Number]:
+    """Rows that select studies or change the SD between trials: read from the clouds."""
+    shares = [g.share for g in group]
+    selections = {
+        "no_chronic": [s for s in kept if not _is_chronic(case, s)],
+        "no_animals": [s for s in kept if s.is_human],
+    }
+
+    def partial(studies: Sequence[Study], sd: float) -> Number:
+        ids, first = [s.id for s in studies], [s.id for s in studies if s.role == CALIBRATING]
+        both = ([g.cloud.log_mean(g.cloud.value(names, sd)) for g in group] for names in (ids, first))
+        return mix(shares, *both)
+
+    rows = {f"trial_sd_{sd:g}": partial(kept, sd) for sd in rules.trial_sweep}
+    return rows | {name: partial(studies, rules.trial_sd) for name, studies in selections.items()}
+
+
+def _again_rows(
+    worth: Sequence[_Share],
+    all_of: Sequence[LogMean],
+    cal_of: Sequence[LogMean],
+    group: Sequence[_Share],
+    again: Sequence[Rows],
+) -> dict[str, Number]:
+    """Rows that score anew: log ratios to the base over posterior draws, structures of little weight left out."""
+    position = [next(i for i, g in enumerate(group) if g is w) for w in worth]
+    shares = [w.share for w in worth]
+    rows = {}
+    for name in again[0].ratios if again else ():
+        tops = [_moved(all_of[i], a.ratios[name].everything) for i, a in zip(position, again, strict=True)]
+        downs = [_moved(cal_of[i], a.ratios[name].calibrating) for i, a in zip(position, again, strict=True)]
+        number = mix(shares, tops, downs)
+        extra = max(a.ratios[name].error for a in again)
+        rows[name] = Number(number.value, math.hypot(number.error, extra))
+    return rows
+
+
+def _moved(log: LogMean, by: float) -> LogMean:
+    return LogMean(log.value + by, log.without + by)
+
+
+def _pooled_findings(again: Sequence[Rows], weights: Sequence[float]) -> tuple[Findings, ...]:
+    """Predictions of each finding: those of the structure with the most weight."""
+    return again[int(np.argmax(weights))].findings if again else ()
+
+
+# --- the whole answer ----------------------------------------------------------------------------------------------
+
+
+def _reference(case: Case, kept: Sequence[Study], rules: Rules) -> Weighed:
+    """`unexplained`: no mechanism, every contrast free; its studies are independent, so all follows from their logs."""
+    logs = log_unexplained(case, kept, rules)
+    exact = {name: Number(value, 0.0) for name, value in logs.items()}
+    chosen = [s.id for s in kept if s.role != CALIBRATING]
+    partial = sum(logs[name] for name in chosen)
+    rows = {
+        f"unexplained_{k:g}": Number(
+            sum(v for n, v in log_unexplained(case, kept, rules, k).items() if n in chosen), 0.0
+        )
+        for k in rules.unexplained_sweep
+    }
+    rows["no_animals"] = Number(sum(logs[s.id] for s in kept if s.is_human and s.id in chosen), 0.0)
+    rows["no_chronic"] = Number(sum(logs[s.id] for s in kept if not _is_chronic(case, s) and s.id in chosen), 0.0)
+    return Weighed(
+        slug=UNEXPLAINED,
+        title="no mechanism: every contrast free",
+        group="",
+        reference=True,
+        log_marginal=Number(sum(logs.values()), 0.0),
+        calibrating=Number(sum(logs[s.id] for s in kept if s.role == CALIBRATING), 0.0),
+        partial=Number(partial, 0.0),
+        scores=exact,
+        in_turn=exact,
+        leave_one_out={name: Number(partial - (logs[name] if name in chosen else 0.0), 0.0) for name in logs},
+        rows=rows,
+    )
+
+
+def rival_probabilities(
+    rules: Rules, groups: Mapping[str, str], logs: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """Stated prior -> mechanism -> probability, for log likelihoods of mechanisms that have a class."""
+    found = {}
+    for prior in rules.priors:
+        shares = prior.shares(groups)
+        peak = max(logs[slug] for slug in groups)
+        weights = {slug: shares[slug] * math.exp(logs[slug] - peak) for slug in groups}
+        total = sum(weights.values()) or 1.0
+        found[prior.name] = {slug: weight / total for slug, weight in weights.items()}
+    return found
+
+
+def _answer(
+    case: Case, answers: Sequence[Weighed], groups: Mapping[str, Sequence[_Share]], kept: Sequence[Study], rules: Rules,
+    until: str | None, effort: Effort, seconds: Mapping[str, float], kernels: Sequence[str], begun: float, seed: int,
+    layouts: Sequence[_Laid],
+) -> Weighing:  # fmt: skip
+    rivals = {w.slug: w.group for w in answers if not w.reference}
+    partials, fulls = ({w.slug: getattr(w, name).value for w in answers} for name in ("partial", "log_marginal"))
+    draws = sum(w.draws for w in answers)
+    courses = len(layouts[0].layout.courses)
+    points = max(sum(m.points.size for m in item.layout.models) for item in layouts)
+    weighing = Weighing(
+        title=case.title,
+        question=case.question,
+        mechanisms=tuple(answers),
+        classes=_classes(groups, rivals, kept, rules),
+        class_titles=case.groups,
+        probabilities=rival_probabilities(rules, rivals, partials) if rivals else {},
+        full=rival_probabilities(rules, rivals, fulls) if rivals else {},
+        prior_titles={prior.name: prior.title for prior in rules.priors},
+        studies=tuple(kept),
+        skipped={s.id: s.reason for s in case.studies.values() if not s.weighed},
+        row_titles=row_titles(rules),
+        until=until or "",
+        sentences=(),
+        fragile=(),
+        assumed_rules=rules.assumed,
+        effort=effort.name,
+        budget=f"{len(layouts)} structures, {courses} courses of up to {points} kinetic points, {draws} draws",
+        seconds=seconds,
+        settings=settings_of(case, kernels, begun, draws=draws, seed=seed),
+    )
+    return replace(weighing, sentences=main_sentences(weighing), fragile=fragile_sentences(case, weighing))
+
+
+def _classes(
+    groups: Mapping[str, Sequence[_Share]], rivals: Mapping[str, str], kept: Sequence[Study], rules: Rules
+) -> dict[str, Number]:
+    """Partial of each class: its mechanisms equal, their structures as they share."""
+    ids, first = [s.id for s in kept], [s.id for s in kept if s.role == CALIBRATING]
+    found = {}
+    for group in dict.fromkeys(rivals.values()):
+        members = [slug for slug, g in rivals.items() if g == group]
+        some = [(g.share / len(members), g.cloud) for slug in members for g in groups[slug]]
+        both = ([c.log_mean(c.value(names, rules.trial_sd)) for _, c in some] for names in (ids, first))
+        found[group] = mix([share for share, _ in some], *both)
+    return found
