@@ -23,15 +23,13 @@ from scipy.special import ndtri
 from scipy.stats import chi2, f, norm
 
 from antagony.errors import PosteriorError
+from antagony.posterior.recycling import effective_size, jackknife_error, pool
 from antagony.posterior.tempering import (
     Evaluate,
     Tempered,
-    effective_size,
     fit_reference,
-    jackknife_error,
     log_sum,
     normal_prior,
-    pool,
     raise_power,
     resample,
     temper,

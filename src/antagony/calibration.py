@@ -1,4 +1,5 @@
-"""Nominal values by one rule for every mechanism: prior medians, and one outcome scale solved from one finding.
+"""Nominal values by one rule for every mechanism: posterior medians given the calibrating studies (medians of the
+priors until those were computed), and one outcome scale solved from one finding.
 
 Whoever cannot reach the finding is reported as such and never forced.
 """
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from .case import Case
 from .design import trial_values
 from .errors import CaseError
-from .population import TYPICAL, Draws, Population, draw_parameters, sample_population
+from .population import NOMINAL, TYPICAL, Draws, Population, draw_parameters, sample_population
 from .readout import late_parameters
 from .simulation import Arm, Snapshot, snapshot
 from .study import Study
@@ -80,7 +81,10 @@ def calibrate_prior(
     """Calibrate nominal values and `draws` prior draws of a mechanism for the typical patient, in one go."""
     rows = case.parameters(slug, variants)
     sampled = draw_parameters(rows.values(), draws, seed=seed)
-    joined = {name: np.concatenate([[rows[name].nominal], values]) for name, values in sampled.values.items()}
+    known = case.nominal_values(slug, variants)
+    joined = {
+        name: np.concatenate([[known.get(name, rows[name].nominal)], values]) for name, values in sampled.values.items()
+    }
     return CalibratedPrior(calibrate(case, slug, Draws(draws + 1, seed, joined), variants=variants))
 
 
@@ -99,6 +103,8 @@ def calibrate(
     A reference (`none`) has no effect to scale: its draws are kept as they are and count as reached. The score responds
     to x without integrating anew, so the root is found by bisection on log x over many decades.
     """
+    if draws is NOMINAL:
+        draws = nominal_draws(case, slug, variants)
     rule = case.calibration
     if rule is None:
         raise CaseError(f"{case.folder}: case.toml has no [calibration]")
@@ -123,6 +129,16 @@ def calibrate(
     low, high = prior.support if prior else (0.0, np.inf)
     outside = reached & ((values < low) | (values > high))
     return Calibrated(draws.replace(**{rule.parameter: values}), rule.parameter, target, reached, outside, best)
+
+
+def nominal_draws(case: Case, slug: str, variants: Mapping[str, str] | None = None) -> Draws:
+    """One draw of nominal values: posterior medians given the calibrating studies, where they were computed.
+
+    Medians of numbers that the studies know only together need not meet a finding together, so `calibrate` still
+    solves the outcome scale at them.
+    """
+    values = case.nominal_values(slug, variants)
+    return Draws(1, None, {name: np.array([value]) for name, value in values.items()})
 
 
 def calibrate_over_patients(

@@ -219,6 +219,15 @@ class Calibration:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Nominal:
+    """Nominal values that were computed for a mechanism: its file, the key in the file's name, and the values."""
+
+    path: Path
+    key: str
+    values: Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class Case:
     """Everything a folder holds. Mechanisms are composed on demand, for the drugs in play.
@@ -253,6 +262,7 @@ class Case:
     calibration: Calibration | None
     periods: Periods | None = None
     rules: Rules | None = None
+    nominals: Mapping[str, Nominal] = field(default_factory=dict)
     _composed: dict[Any, Mechanism] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -406,6 +416,43 @@ class Case:
                 raise CaseError(f"{slug} has no variant {axis}={name}{near_miss(f'{axis}={name}', known)}")
         return tuple(pieces)
 
+    def nominal_values(self, slug: str, variants: Mapping[str, str] | None = None) -> dict[str, float]:
+        """Nominal values that were computed for a mechanism, by parameter id; what a variant changes is left to it.
+
+        Empty where none were computed: medians of the priors hold. Raises CaseError for values whose model, priors,
+        calibrating studies or rules have changed since.
+        """
+        known = self.nominals.get(slug)
+        if known is None:
+            return {}
+        if known.key != self.nominal_key(slug):
+            raise CaseError(
+                f"{known.path}: computed from other numbers than the case now holds; renew it with: antagony nominal "
+                f"{slug} --case {self.folder}"
+            )
+        changed = {
+            name
+            for piece in self._pieces(slug, variants)
+            for v in piece.chosen
+            for name in (*v.values, *v.priors)
+            if variants
+        }
+        return {name: value for name, value in known.values.items() if name not in changed}
+
+    def nominal_key(self, slug: str) -> str:
+        """Fingerprint of all that nominal values of a mechanism follow from: equations, priors, calibrating studies."""
+        pieces = self._pieces(slug, None)
+        studies = [s for s in self.studies.values() if s.role == "calibrating" and s.weighed]
+        given = {drug for s in studies for arm in s.design.arms for drug in self.regimen(arm.condition.regimen).drugs}
+        drugs = self.with_required([*given, *(name for piece in pieces for name in piece.wiring.requires)])
+        tables = [self.shared, *(self.drugs[d].parameters for d in drugs), *(p.wiring.parameters for p in pieces)]
+        rows = [(r.id, r.nominal, r.estimate, r.prior, r.bsv, r.bsv_distribution) for t in tables for r in t.values()]
+        texts = [self.parts[part] for piece in pieces for part in piece.wiring.parts] + [p.text for p in pieces]
+        texts += [self.drugs[d].model for d in drugs]
+        axes = [(v.axis, v.name, v.values, v.priors) for piece in pieces for v in piece.wiring.variants]
+        parts = (self.prelude, texts, rows, axes, studies, self.rules, sorted(self.trial.items()))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
     def free_axes(self, slug: str, variants: Mapping[str, str] | None = None) -> dict[str, tuple[Variant, ...]]:
         """Axes of a mechanism, and of whatever it is composed with, that are not chosen yet; axes of proof left out.
 
@@ -554,6 +601,7 @@ def open_case(folder: Path | str | None = None) -> Case:
         calibration=Calibration(**head.calibration.model_dump()) if head.calibration else None,
         periods=Periods(**head.periods.model_dump()) if head.periods else None,
         rules=_rules(path, head),
+        nominals=_nominals(path),
     )
     return replace(case, scenes=_scenes(case, head), trial=_trial_values(head))
 
@@ -657,9 +705,26 @@ def _text(path: Path) -> str:
 def _hash(folder: Path) -> str:
     """Fingerprint of every file of the folder, independent of where it lies."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+    apart = {"__pycache__", "nominal", "answers"}  # what was computed from the rest is no part of it
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not apart & {*p.relative_to(folder).parts}):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _nominals(path: Path) -> dict[str, Nominal]:
+    """Files nominal/<mechanism>-<key>.tsv: parameterId, nominalValue."""
+    found = {}
+    for file in sorted((path / "nominal").glob("*-*.tsv")):
+        slug, _, key = file.stem.rpartition("-")
+        values = {}
+        for number, line in enumerate(_text(file).splitlines()[1:], 2):
+            name, _, value = line.partition("\t")
+            try:
+                values[name] = float(value)
+            except ValueError:
+                raise CaseError(f'{file}, line {number}: "{value}" is no number') from None
+        found[slug] = Nominal(file, key, values)
+    return found
 
 
 def _rules(path: Path, head: _CaseFile) -> Rules | None:

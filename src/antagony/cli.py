@@ -1,4 +1,4 @@
-"""The command line: antagony verdict | simulate | claims | trial | diff | lint."""
+"""The command line: antagony verdict | weigh | simulate | claims | trial | diff | lint."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help=(
         "Put rival drug mechanisms on trial: simulate each on real doses, check what it claims, compare it with "
-        "published trials. No dosing advice. Start with: antagony verdict"
+        "published trials, weigh the rivals. No dosing advice. Start with: antagony verdict; then: antagony weigh"
     ),
 )
 
@@ -241,6 +241,56 @@ def trial(
         print_json(trial_table(answers))
         return
     print_trials(answers, show_console())
+    if out is not None:
+        show_console().print(f"written: {out}", markup=False)
+
+
+@app.command()
+def weigh(
+    mechanism: Annotated[
+        list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
+    ] = None,
+    effort: Annotated[
+        str,
+        typer.Option(help="quick (to look), standard, or thorough (several times as long, smaller errors)."),
+    ] = "standard",
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Only studies up to a year, month or day, such as 2018: what was known?"),
+    ] = None,
+    seed: SeedOption = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write .html (page with figures), .json, .csv (study x mechanism) or .svg as well."),
+    ] = None,
+    case: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how probable each rival is, given the published studies, what that hangs on, and what cannot be told.
+
+    Each rival is fitted to the calibrating studies (the drug against its comparator, which all were invented to
+    explain), then judged by how well it predicts the discriminating ones: their ratio is the partial Bayes factor. Its
+    reference is "unexplained", no mechanism at all. Monte-Carlo errors stand beside the numbers; --effort thorough
+    makes them smaller. Runs are stored, so the second one is faster. Example:
+    antagony weigh --mechanism camp_crosstalk --mechanism opioid_release --effort quick --out weigh.html
+    """
+    from .case import open_case
+    from .posterior.weighing import weigh
+    from .weighing_report import WEIGHING_ENDINGS, plan_weighing, print_weighing, weighing_table, write_weighing
+
+    if out is not None:
+        check_ending(out, WEIGHING_ENDINGS)
+    opened = open_case(case)
+    plan = plan_weighing(opened, mechanism, effort, until)
+    show_console(stderr=True).print(plan, markup=False, highlight=False, style="dim")
+    with show_progress() as tell:
+        answer = weigh(opened, mechanisms=mechanism, effort=effort, seed=seed, until=until, progress=tell)
+    if out is not None:
+        write_weighing(answer, out)
+    if as_json:
+        print_json(weighing_table(answer))
+        return
+    print_weighing(answer, show_console())
     if out is not None:
         show_console().print(f"written: {out}", markup=False)
 

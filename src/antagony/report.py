@@ -7,17 +7,39 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .figures import agreement, plot_finding, plot_overview, plot_scenes, scene_title, svg_text
 from .files import write_text
 from .matrix import source_key
 from .units import format_number, format_time
 from .verdict import SCENES
+from .weighing_figures import (
+    CALIBRATING,
+    TOP,
+    UNEXPLAINED,
+    compared,
+    draw_weighing,
+    error_factor,
+    factor_text,
+    gaps_without,
+    leader_gap,
+    less,
+    moving_sweeps,
+    nat_text,
+    over_best,
+    over_unexplained,
+    probability_errors,
+    ranked,
+    relative_scores,
+    row_title,
+    rows_over_leader,
+    study_label,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,6 +49,7 @@ if TYPE_CHECKING:
     from .claims import ClaimResult
     from .condition import Condition, Probe
     from .matrix import Matrix
+    from .posterior.answer import Findings, Learned, Number, Weighing
     from .replay import Replay
     from .verdict import MechanismVerdict, Verdict
 
@@ -34,9 +57,12 @@ PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(verdict: Verdict, path: Path) -> Path:
-    """Write the report as one HTML file and return its path. Raises ReportError and leaves nothing half-written."""
-    return write_text(path, _page(verdict))
+def write_report(verdict: Verdict, path: Path, *, weighing: Weighing | None = None) -> Path:
+    """Write the report as one HTML file and return its path. Raises ReportError and leaves nothing half-written.
+
+    With a weighing the page also says how probable each rival is.
+    """
+    return write_text(path, _page(verdict, weighing))
 
 
 def save_picture(verdict: Verdict, path: Path) -> Path:
@@ -50,6 +76,12 @@ def write_matrix_page(matrix: Matrix, path: Path) -> Path:
     """Write claims x mechanisms as one HTML file and return its path. Raises ReportError."""
     template = _environment().get_template("claims.html.j2")
     return write_text(path, template.render(matrix=matrix, settings=matrix.settings))
+
+
+def write_weighing_page(weighing: Weighing, path: Path) -> Path:
+    """Write how probable each rival is as one HTML file and return its path. Raises ReportError."""
+    template = _environment().get_template("weighing.html.j2")
+    return write_text(path, template.render(**_weighing_parts(weighing), alone=True, settings=weighing.settings))
 
 
 # --- what the page shows ---------------------------------------------------------------------------------------------
@@ -112,13 +144,20 @@ def _environment() -> Environment:
         "answer": _answer,
         "separating": _separating,
         "source": source_key,
+        "nat": _nat,
+        "factor": _factor,
+        "span": _span,
+        "learned": _learned,
+        "published": _published,
+        "foretold": _foretold,
         "groups": lambda rows: [(owner, list(some)) for owner, some in groupby(rows, key=lambda row: row.owner)],
     }
     return environment
 
 
-def _page(verdict: Verdict) -> str:
+def _page(verdict: Verdict, weighing: Weighing | None) -> str:
     claims = _claim_rows(verdict)
+    weighed = {"weighing": None} if weighing is None else _weighing_parts(weighing)
     return (
         _environment()
         .get_template("verdict.html.j2")
@@ -131,6 +170,8 @@ def _page(verdict: Verdict) -> str:
             overview=_overview(verdict),
             scenes={answer.slug: _scene_drawings(verdict, answer) for answer in verdict.mechanisms},
             findings=_finding_rows(verdict),
+            alone=False,
+            **weighed,
         )
     )
 
@@ -218,6 +259,98 @@ def _finding_rows(verdict: Verdict) -> tuple[FindingRow, ...]:
             FindingRow(tuple(replays), _drawing(svg_text(plot_finding(replays), f"finding-{i}", label), caption))
         )
     return tuple(rows)
+
+
+# --- a weighing ------------------------------------------------------------------------------------------------------
+
+
+def _weighing_parts(weighing: Weighing) -> dict[str, Any]:
+    """What the template of a weighing shows, read from the record as the tables and figures read it."""
+    everyone, shown = ranked(weighing), compared(weighing)
+    free = weighing.weighed(UNEXPLAINED).partial
+    errors = {prior: probability_errors(weighing, prior) for prior in weighing.probabilities}
+    classes = sorted(weighing.classes.items(), key=lambda item: -item[1].value)
+    scores = {w.slug: relative_scores(weighing, w) for w in everyone if w.slug != UNEXPLAINED}
+    return {
+        "weighing": weighing,
+        "ranked": everyone,
+        "compared": shown,
+        "rivals": weighing.rivals,
+        "leading": weighing.rivals[:TOP],
+        "calibrating": CALIBRATING,
+        "over": {w.slug: over_unexplained(weighing, w) for w in everyone},
+        "behind": {w.slug: over_best(weighing, w) for w in everyone},
+        "full_over": {w.slug: less(w.log_marginal, weighing.weighed(UNEXPLAINED).log_marginal) for w in everyone},
+        "errors": errors,
+        "classes": [(group, number, less(number, free), less(number, classes[0][1])) for group, number in classes],
+        "rows": {name: (row_title(weighing, name), cells) for name, cells in rows_over_leader(weighing).items()},
+        "gap": leader_gap(weighing),
+        "gaps": gaps_without(weighing),
+        "sweeps": moving_sweeps(weighing.rivals[0]) if weighing.rivals else (),
+        "scores": scores,
+        "labels": {s.id: study_label(s) for s in weighing.studies},
+        "foretellings": _foretellings(weighing),
+        "pictures": {p.name: _drawing(p.svg, p.caption) for p in draw_weighing(weighing)},
+    }
+
+
+def _foretellings(weighing: Weighing) -> dict[tuple[str, str], dict[str, Findings]]:
+    """(study, finding) -> mechanism -> what it predicts, in order of date."""
+    order = [s.id for s in weighing.studies]
+    found: dict[tuple[str, str], dict[str, Findings]] = {}
+    for w in compared(weighing):
+        for f in w.findings:
+            found.setdefault((f.study, f.finding.id), {})[w.slug] = f
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0][0])))
+
+
+def _nat(number: Number | None) -> str:
+    """A log with its error, with a true minus."""
+    return "" if number is None else _true_minus(nat_text(number))
+
+
+def _factor(number: Number) -> str:
+    """A Bayes factor with its error as a factor on either side."""
+    text = _true_minus(factor_text(number.value))
+    if number.error == 0 or not math.isfinite(number.value):
+        return text
+    return f"{text} (\N{MULTIPLICATION SIGN}\N{DIVISION SIGN}\N{NO-BREAK SPACE}{error_factor(number.error)})"
+
+
+def _span(shares: Sequence[float]) -> str:
+    """The range of a probability [%]."""
+    low, high = (show_number(100 * share, 2) for share in (min(shares), max(shares)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _learned(learned: Learned) -> str:
+    """One number by its name, several with their loadings."""
+    if len(learned.parameters) == 1:
+        return learned.parameters[0]
+    pairs = zip(learned.loadings, learned.parameters, strict=True)
+    return _true_minus(" ".join(f"{loading:+.2f} {name}" for loading, name in pairs))
+
+
+def _published(found: Findings) -> str:
+    """A published number with its standard error, or what was said in words."""
+    finding = found.finding
+    if found.observed is not None:
+        error = "" if found.error is None else f" ± {show_number(found.error, 2)}"
+        return f"{show_number(found.observed)}{error}"
+    if finding.kind == "none_different":
+        return "no difference"
+    side = {1: "more than 0", -1: "less than 0"}.get(finding.sign or 0, "no number")
+    return f"{side}{', significant' if finding.significant else ''}"
+
+
+def _foretold(found: Findings) -> str:
+    """Median and 95 % interval of what is predicted."""
+    middle, low, high = (show_number(round(v, 9), 2) for v in (found.predicted, found.low, found.high))
+    return f"{middle} ({low} to {high})"
+
+
+def _true_minus(text: str) -> str:
+    return text.replace("inf", "\N{INFINITY}").replace("-", "\N{MINUS SIGN}")
 
 
 # --- words and numbers -----------------------------------------------------------------------------------------------

@@ -21,12 +21,12 @@ from ..population import Draws
 from ..rules import Rules
 from ..study import Finding, Study
 from .answer import Findings
-from .bank import Layout, bank_folder, lay_out, run_courses, scored_findings, store_arrays
-from .cloud import TRANSLATION, Cloud, Effort, resample_cloud, spread_trials
+from .bank import SIGNS, Layout, lay_out, run_courses, scored_findings, store_arrays
+from .cloud import TRANSLATION, Cloud, Effort, cloud_path, resample_cloud, spread_trials
 from .fragility import weighted_quantile
 from .likelihood import TRIAL_SDS, log_likelihoods, sign_hits, trial_sd_weights
-from .measures import BASE, Scoring, measure
-from .prediction import Prediction, Predictor, keep_needed_points
+from .measures import BASE, Measure, Scoring, measure
+from .prediction import Prediction, Predictor
 
 Array = NDArray[np.float64]
 
@@ -51,36 +51,65 @@ class Rows:
     findings: tuple[Findings, ...]
 
 
-def look_again(case: Case, cloud: Cloud, kept: Sequence[Study], rules: Rules, effort: Effort, seed: int) -> Rows:
-    """Run every finding for some posterior draws of a structure, and score them as each row says."""
+def look_again(
+    case: Case, cloud: Cloud, kept: Sequence[Study], rules: Rules, effort: Effort, seed: int, *, score_anew: bool = True
+) -> Rows:
+    """Run every finding for some posterior draws of a structure, and score them as each row says (`score_anew`).
+
+    What was run and what came of it is stored beside the cloud.
+    """
     ids = [s.id for s in kept]
     first = [s.id for s in kept if s.role == "calibrating"]
     everything, calibrating = (cloud.posterior(cloud.value(names, rules.trial_sd)) for names in (ids, first))
     mixture = 0.5 * (everything + calibrating)
     chosen = resample_cloud(cloud, mixture, effort.again, seed=seed)
-    weights = []
-    for posterior in (everything, calibrating):
-        weight = posterior[chosen] / mixture[chosen]
-        weights.append(weight / weight.sum())
-    rows, back = np.unique(chosen, return_inverse=True)
-    found = _predictions(case, cloud, rows, seed)
-    predictions = {
-        study: [Prediction(p.finding, p.centre[back], None if p.sd is None else p.sd[back]) for p in some]
-        for study, some in found.items()
-        if study in set(ids)
-    }
-    return Rows(_ratios(case, predictions, kept, rules, weights), _findings(predictions, kept, rules, weights, seed))
+    weights = [posterior[chosen] / mixture[chosen] for posterior in (everything, calibrating)]
+    weights = [weight / weight.sum() for weight in weights]
+    digest = hashlib.sha256(repr((ids, effort, seed)).encode() + cloud.u[chosen].tobytes()).hexdigest()[:16]
+    path = cloud_path(case, cloud.structure, effort, seed)
+    path = path.with_name(f"{path.stem}-rows-{digest}.npz")
+    order = [(study, f) for study, f in scored_findings(case, primary=False) if study.id in set(ids)]
+    names = list(row_scorings(rules)) if score_anew else []
+    if not path.is_file():
+        rows, back = np.unique(chosen, return_inverse=True)
+        found = _predictions(case, cloud, rows, effort, seed)
+        predictions = {
+            study: [Prediction(p.finding, p.centre[back], None if p.sd is None else p.sd[back]) for p in some]
+            for study, some in found.items()
+            if study in set(ids)
+        }
+        ratios = _ratios(case, predictions, kept, rules, weights) if score_anew else {}
+        findings = _findings(predictions, kept, rules, weights, seed)
+        table = np.array([[f.predicted, f.low, f.high, f.fitted, f.chance] for f in findings])
+        listed = np.array([[r.everything, r.calibrating, r.error] for r in ratios.values()]).reshape(-1, 3)
+        store_arrays(path, {"ratios": listed, "findings": table})
+    with np.load(path, allow_pickle=False) as file:
+        listed, table = file["ratios"], file["findings"]
+    ratios = {name: Ratio(*map(float, row)) for name, row in zip(names, listed, strict=True)}
+    return Rows(ratios, tuple(_found(s, f, rules, row) for (s, f), row in zip(order, table, strict=True)))
 
 
-def _predictions(case: Case, cloud: Cloud, rows: NDArray, seed: int) -> dict[str, list[Prediction]]:
+def _found(study: Study, finding: Finding, rules: Rules, numbers: Array) -> Findings:
+    """A finding with what was predicted of it."""
+    predicted, low, high, fitted, chance = map(float, numbers)
+    observed = error = None
+    if study.is_human:
+        m = measure(study, finding, rules)
+        observed = m.k / m.n if finding.kind == "responders" else m.value
+        observed = None if finding.kind in SIGNS else observed
+        error = None if finding.kind == "responders" else float(m.errors @ m.error_weights)
+    return Findings(study.id, finding, finding.primary, observed, error, predicted, low, high, fitted, chance)
+
+
+def _predictions(case: Case, cloud: Cloud, rows: NDArray, effort: Effort, seed: int) -> dict[str, list[Prediction]]:
     """Every finding that can be scored, for some draws of a cloud; read where it is stored."""
     u = cloud.u[rows]
     digest = hashlib.sha256(u.tobytes())
     digest.update(repr((case.hash, case.rules, seed)).encode())
-    path = bank_folder(cloud.layout) / f"again-{digest.hexdigest()[:16]}.npz"
-    layout: Layout | None = None
+    path = cloud_path(case, cloud.structure, effort, seed)
+    path = path.with_name(f"{path.stem}-again-{digest.hexdigest()[:16]}.npz")
     if not path.is_file():
-        layout = keep_needed_points(case, lay_out(case, cloud.layout.structure, primary=False))
+        layout = lay_out(case, cloud.structure, primary=False, kinetics=cloud.kinetics)
         draws = _as_draws(cloud, layout, u, seed)
         predictor = Predictor(case, layout)
         carried = run_courses(layout, draws)
@@ -101,7 +130,7 @@ def _predictions(case: Case, cloud: Cloud, rows: NDArray, seed: int) -> dict[str
 
 def _as_draws(cloud: Cloud, layout: Layout, u: Array, seed: int) -> Draws:
     """Draws of a cloud in the columns of another layout of its structure; what is new there comes from its prior."""
-    own = cloud.layout.cube
+    own = cloud.cube
     rng = np.random.default_rng([seed, 43])
     columns = [u[:, own.column(n)] if n in own.names else rng.random(len(u)) for n in layout.cube.names]
     return layout.cube.draws(np.column_stack(columns))
@@ -158,22 +187,33 @@ def _log_ratio(difference: Array, weight: Array) -> tuple[float, float]:
 # --- findings ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Predicted:
+    """What is predicted of one finding; see `Findings`."""
+
+    predicted: float
+    low: float
+    high: float
+    fitted: float
+    chance: float
+
+
 def _findings(
     predictions: Mapping[str, Sequence[Prediction]],
     kept: Sequence[Study],
     rules: Rules,
     weights: Sequence[Array],
     seed: int,
-) -> tuple[Findings, ...]:
+) -> list[_Predicted]:
+    """Every finding, in the order in which studies and findings stand in the case."""
+    by_id = {s.id: s for s in kept}
     rng = np.random.default_rng([seed, 47])
-    return tuple(
-        _finding(study, prediction, rules, weights, rng) for study in kept for prediction in predictions[study.id]
-    )
+    return [_finding(by_id[study], p, rules, weights, rng) for study, some in predictions.items() for p in some]
 
 
 def _finding(
     study: Study, prediction: Prediction, rules: Rules, weights: Sequence[Array], rng: np.random.Generator
-) -> Findings:
+) -> _Predicted:
     finding = prediction.finding
     centre = prediction.centre if prediction.sd is None else prediction.centre / prediction.sd
     nodes = centre.shape[1]
@@ -187,33 +227,32 @@ def _finding(
         hits = np.repeat(sign_hits(prediction).astype(float), nodes)
         chance = float((calibrating * hits).sum() / calibrating.sum())
         low, middle, high = (weighted_quantile(flat, calibrating, q) for q in (INTERVAL[0], 0.5, INTERVAL[1]))
-        return Findings(study.id, finding, finding.primary, None, None, middle, low, high, fitted, chance)
+        return _Predicted(middle, low, high, fitted, chance)
     m = measure(study, finding, rules)
     edges = np.cumsum(calibrating / calibrating.sum())
     draws = flat[np.minimum(np.searchsorted(edges, rng.random(NOISE_DRAWS)), flat.size - 1)]
-    if finding.kind == "responders":
-        total = 1 / m.correlation - 1
-        share = np.clip(draws, 1e-4, 1 - 1e-4)
-        noisy = rng.binomial(max(1, round(m.n)), rng.beta(share * total, (1 - share) * total)) / max(1, round(m.n))
-        observed, error = m.k / m.n, None
-    else:
-        sd = rng.choice(TRIAL_SDS, NOISE_DRAWS, p=trial_sd_weights(rules.trial_sd))
-        spread = 1.0 if prediction.sd is None else float(np.median(prediction.sd))
-        error = float(m.errors @ m.error_weights)
-        errors = rng.choice(m.errors, NOISE_DRAWS, p=m.error_weights)
-        noisy = draws + np.hypot(errors, m.trial * sd / spread) * rng.standard_normal(NOISE_DRAWS)
-        observed = None if finding.kind in ("direction", "none_different") else m.value
-    chance = _chance(m.finding, noisy, observed, m.bound * (error or 0.0))
+    noisy = _with_noise(m, draws, 1.0 if prediction.sd is None else float(np.median(prediction.sd)), rules, rng)
     low, high = (float(q) for q in np.quantile(noisy, INTERVAL))
-    return Findings(
-        study.id, finding, finding.primary, observed, error, float(np.median(draws)), low, high, fitted, chance
-    )  # fmt: skip
+    return _Predicted(float(np.median(draws)), low, high, fitted, _chance(m, noisy))
 
 
-def _chance(finding: Finding, noisy: Array, observed: float | None, reach: float) -> float:
+def _with_noise(m: Measure, draws: Array, spread: float, rules: Rules, rng: np.random.Generator) -> Array:
+    """Results of such a trial around predicted means: its own effect and sampling error added."""
+    if m.finding.kind == "responders":
+        total, size = 1 / m.correlation - 1, max(1, round(m.n))
+        share = np.clip(draws, 1e-4, 1 - 1e-4)
+        return rng.binomial(size, rng.beta(share * total, (1 - share) * total)) / size
+    sd = rng.choice(TRIAL_SDS, NOISE_DRAWS, p=trial_sd_weights(rules.trial_sd))
+    errors = rng.choice(m.errors, NOISE_DRAWS, p=m.error_weights)
+    return draws + np.hypot(errors, m.trial * sd / spread) * rng.standard_normal(NOISE_DRAWS)
+
+
+def _chance(m: Measure, noisy: Array) -> float:
     """Share of predicted results like the published one."""
-    if observed is not None:
-        return float(min(1.0, 2 * min((noisy <= observed).mean(), (noisy >= observed).mean())))
+    finding, reach = m.finding, m.bound * float(m.errors @ m.error_weights)
     if finding.kind == "none_different":
         return float((np.abs(noisy) < reach).mean())
-    return float(((finding.sign or 1) * noisy > (reach if finding.significant else 0.0)).mean())
+    if finding.kind == "direction":
+        return float(((finding.sign or 1) * noisy > (reach if finding.significant else 0.0)).mean())
+    observed = m.k / m.n if finding.kind == "responders" else m.value
+    return float(min(1.0, 2 * min((noisy <= observed).mean(), (noisy >= observed).mean())))

@@ -94,7 +94,7 @@ class Weighed:
     """One mechanism (or `unexplained`) before the published results.
 
     `log_marginal` of all scored studies, `calibrating` of those alone, `partial` the difference [nat]. By study id:
-    `scores`: log p(study | all others); `in_turn`: log p(study | those before it); `leave_one_out`: the partial without
+    `scores`: log p(study | all others); `alone`: log p(study | calibrating studies); `in_turn`: log p(study | those before it); `leave_one_out`: the partial without
     it. `rows`: the partial under other scorings and selections. `draws` early draws in all, `counting` those that
     count, `tempered` those of SMC, `failed` runs.
     """
@@ -109,6 +109,7 @@ class Weighed:
     scores: Mapping[str, Number]
     in_turn: Mapping[str, Number]
     leave_one_out: Mapping[str, Number]
+    alone: Mapping[str, Number] = field(default_factory=dict)
     rows: Mapping[str, Number] = field(default_factory=dict)
     structures: tuple[Part, ...] = ()
     variants: tuple[Part, ...] = ()

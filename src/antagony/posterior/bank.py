@@ -9,7 +9,7 @@ baselines, patients' own effects) is read out of the bank without integrating.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from ..parameters import Parameter
 from ..population import Draws, Population, factors_of, spread_parameters
 from ..readout import Readout, build_readout, late_parameters
 from ..regimen import Regimen
-from ..replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES, chronic_drugs
+from ..replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES
 from ..simulation import Arm, simulate
 from ..study import Finding, Study
 from .cube import Cube, Structure, build_cube
@@ -73,8 +73,10 @@ class Scored:
     visits: tuple[Visit, ...]
 
 
-def scored_findings(case: Case, *, primary: bool = True) -> tuple[tuple[Study, Finding], ...]:
-    """Findings of weighed studies that are scored: the primary ones, or every one that can be.
+def scored_findings(
+    case: Case, *, primary: bool = True, role: str | None = None
+) -> tuple[tuple[Study, Finding], ...]:
+    """Findings of weighed studies (of one role) that are scored: the primary ones, or every one that can be.
 
     Raw falls of one arm, hazard ratios, and read-outs for which weighing.toml gives no points are not scored in people.
     """
@@ -84,7 +86,7 @@ def scored_findings(case: Case, *, primary: bool = True) -> tuple[tuple[Study, F
     return tuple(
         (study, finding)
         for study in case.studies.values()
-        if study.weighed
+        if study.weighed and role in (None, study.role)
         for finding in study.findings
         if (finding.primary or not primary)
         and finding.kind in (SCORED if study.is_human else SIGNS)
@@ -99,13 +101,15 @@ def _moments(finding: Finding) -> tuple[float, ...]:
     return tuple(float(t) for t in np.linspace(begin, end, WINDOW_POINTS))
 
 
-def plan_courses(case: Case, *, primary: bool = True) -> tuple[tuple[Course, ...], tuple[Scored, ...]]:
+def plan_courses(
+    case: Case, *, primary: bool = True, role: str | None = None
+) -> tuple[tuple[Course, ...], tuple[Scored, ...]]:
     """Runs that all scored findings need, and where each finding is read in them.
 
     Arms are taken from the longest down; one whose doses before its last visit are those of a longer run joins it.
     """
     wanted = []
-    for study, finding in scored_findings(case, primary=primary):
+    for study, finding in scored_findings(case, primary=primary, role=role):
         for name in finding.arms:
             arm = study_arm(case, study, name)
             wanted.append((max(_moments(finding)), study, finding, name, arm))
@@ -120,7 +124,7 @@ def plan_courses(case: Case, *, primary: bool = True) -> tuple[tuple[Course, ...
         courses[i] = replace(courses[i], times=tuple(sorted(times)))
         found[study.id, finding.id, name] = i
     scored = []
-    for study, finding in scored_findings(case, primary=primary):
+    for study, finding in scored_findings(case, primary=primary, role=role):
         visits = []
         for name in finding.arms:
             i = found[study.id, finding.id, name]
@@ -181,22 +185,46 @@ class Layout:
     models: tuple[Model, ...]
 
 
-def mechanism_of(case: Case, structure: Structure, course: Course) -> Mechanism:
-    """The composed model on which a course runs: that of a family, or the smaller one for chronic doses."""
-    slug, variants = structure.slug, structure.variants
-    if course.regimen.is_chronic:
-        drugs = set(case.with_required(course.drugs))
-        groups = [group for group in chronic_drugs(case) if drugs <= set(group)]
-        if groups:
-            return case.mechanism(slug, groups[0], variants)
-    return case.mechanism_for(slug, course.drugs, variants)
+def group_drugs(case: Case, courses: Sequence[Course]) -> tuple[tuple[str, ...], ...]:
+    """Drugs of the two models on which all courses run: chronic ones without a shared site, and everything else.
+
+    Absent drugs cost time at every dose, and every model a compilation; an absent drug is the same as dose 0 (tested).
+    """
+    apart = [c for c in courses if _is_apart(case, c)]
+    rest = [c for c in courses if not _is_apart(case, c)]
+    groups = (case.with_required({drug for course in some for drug in course.drugs}) for some in (apart, rest))
+    return tuple(groups)
 
 
-def lay_out(case: Case, structure: Structure, *, primary: bool = True) -> Layout:
-    """The layout of a structure's bank: models composed, parameters parted into early and late, points chosen."""
+def _is_apart(case: Case, course: Course) -> bool:
+    return course.regimen.is_chronic and not any(case.drugs[name].requires for name in course.drugs)
+
+
+def compose_models(case: Case, structure: Structure, courses: Sequence[Course]) -> list[Mechanism]:
+    """The composed model of each course."""
+    apart, rest = group_drugs(case, courses)
+    return [
+        case.mechanism(structure.slug, apart if _is_apart(case, course) else rest, structure.variants)
+        for course in courses
+    ]
+
+
+def lay_out(
+    case: Case,
+    structure: Structure,
+    *,
+    primary: bool = True,
+    role: str | None = None,
+    kinetics: Mapping[str, Sequence[str]] | None = None,
+) -> Layout:
+    """The layout of a structure's bank: models composed, parameters parted into early and late, points chosen.
+
+    `kinetics`: the kinetic numbers that differ between patients, by what a course gives (see `kinetics_of`); the
+    numbers that move each course most where it is not given. `role`: only studies of that role.
+    """
     rules = case.rules
-    courses, scored = plan_courses(case, primary=primary)
-    mechanisms = [mechanism_of(case, structure, course) for course in courses]
+    courses, scored = plan_courses(case, primary=primary, role=role)
+    mechanisms = compose_models(case, structure, courses)
     outputs = sorted({s.finding.output for s in scored})
     probed = {probe.parameter for course in courses for probe in course.probes}
     late = frozenset.intersection(*map(late_parameters, _distinct(mechanisms))) - probed
@@ -206,31 +234,57 @@ def lay_out(case: Case, structure: Structure, *, primary: bool = True) -> Layout
     apart = frozenset(rules.per_trial if rules else ())
     cube = build_cube(case, structure, _distinct(mechanisms), late=used, apart=apart)
     rows = case.parameters(structure.slug, structure.variants)
-    spread = [p for p in spread_parameters(rows.values()) if p.id not in used]
     models = []
     for course, mechanism in zip(courses, mechanisms, strict=True):
-        present = case.with_required([*course.drugs, *case.wiring(structure.slug).requires])
-        absent = {name for drug, d in case.drugs.items() if drug not in present for name in d.parameters}
-        varying = [p for p in spread if p.id not in absent and {p.id} & {*mechanism.parameters, *mechanism.dosing}]
-        varying = _leading(course, mechanism, readouts[id(mechanism)], varying, cube)
-        deviates = np.vstack([np.zeros((1, len(varying))), two_level(len(varying))])
-        points = Population(len(deviates), None, factors_of(varying, deviates))
-        models.append(Model(mechanism, readouts[id(mechanism)], points))
+        readout = readouts[id(mechanism)]
+        if kinetics is None:
+            varying = _leading(case, course, mechanism, readout, rows, used, cube)
+        else:
+            varying = [rows[name] for name in kinetics.get(_given_text(course), ())]
+        models.append(Model(mechanism, readout, _points(varying)))
     return Layout(structure, cube, courses, scored, tuple(models))
 
 
+def _points(varying: Sequence[Parameter]) -> Population:
+    """The typical patient, then patients one SD off in each number."""
+    deviates = np.vstack([np.zeros((1, len(varying))), two_level(len(varying))])
+    return Population(len(deviates), None, factors_of(varying, deviates))
+
+
+def _given_text(course: Course) -> str:
+    return " ".join(course.drugs)
+
+
+def kinetics_of(layout: Layout) -> dict[str, tuple[str, ...]]:
+    """The kinetic numbers that differ between patients in a layout, by the drugs that a course gives."""
+    found: dict[str, tuple[str, ...]] = {}
+    for course, model in zip(layout.courses, layout.models, strict=True):
+        names = tuple(model.points.factors)
+        found[_given_text(course)] = max(found.get(_given_text(course), ()), names, key=len)
+    return {given: names for given, names in found.items() if names}
+
+
 def _leading(
-    course: Course, mechanism: Mechanism, readout: Readout, varying: Sequence[Parameter], cube: Cube
+    case: Case,
+    course: Course,
+    mechanism: Mechanism,
+    readout: Readout,
+    rows: Mapping[str, Parameter],
+    late: Collection[str],
+    cube: Cube,
 ) -> list[Parameter]:
     """Kinetic numbers that move what the course carries: the four that move it most, more where those leave over 2 %.
 
     Each is moved by one SD in the median patient of the median draw; influence is the largest relative change.
     """
+    present = case.with_required([*course.drugs, *case.wiring(mechanism.slug).requires])
+    absent = {name for drug, d in case.drugs.items() if drug not in present for name in d.parameters}
+    known = {*mechanism.parameters, *mechanism.dosing} - absent - set(late)
+    varying = [p for p in spread_parameters(rows.values()) if p.id in known]
     if not varying:
         return []
-    people = Population(
-        len(varying) + 1, None, factors_of(varying, np.vstack([np.zeros(len(varying)), np.eye(len(varying))]))
-    )
+    deviates = np.vstack([np.zeros(len(varying)), np.eye(len(varying))])
+    people = Population(len(varying) + 1, None, factors_of(varying, deviates))
     carried = _run(course, mechanism, readout, people, cube.draws(np.full((1, cube.size), 0.5)))[0]
     change = np.abs(carried[1:] - carried[0]).max(axis=1) / (np.abs(carried).max(axis=(0, 1)) + SILENT)
     influence = dict(zip((p.id for p in varying), change.max(axis=-1).tolist(), strict=True))

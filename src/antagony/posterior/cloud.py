@@ -9,9 +9,11 @@ are stored by the fingerprint of all that they follow from, so that a stopped ru
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +21,14 @@ from scipy.special import ndtr
 
 from ..case import Case
 from ..errors import PosteriorError
+from ..kernel.build import cache_folder, find_compiler
 from ..study import Study
-from .bank import Carried, Layout, bank_folder, draw_cube, run_courses, store_arrays, stored_block
+from .bank import Carried, Layout, draw_cube, kinetics_of, run_courses, store_arrays, stored_block
+from .cube import Cube, Structure, rebuild_cube
 from .likelihood import TRIAL_SDS, LogLikelihood, log_likelihoods, trial_sd_weights
-from .prediction import NODES, Predictor
-from .tempering import Pool, Tempered, jackknife_error, log_sum, pool, temper
+from .prediction import Predictor
+from .recycling import Pool, jackknife_error, pool
+from .tempering import Tempered, log_sum, temper
 
 Array = NDArray[np.float64]
 Tell = Callable[[str], None]
@@ -53,7 +58,7 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort("quick", 64, 4, 4, 4, np.inf, 0.0, 0, 0, 192),
+    "quick": Effort("quick", 64, 4, 4, 4, np.inf, 0.0, 0, 0, 96),
     "standard": Effort("standard", 512, 4, 8, 24, 0.2, 20.0, 64, 4, 768),
     "thorough": Effort("thorough", 1024, 4, 16, 64, 0.1, 100.0, 128, 8, 2048),
 }
@@ -63,12 +68,14 @@ EFFORTS = {
 class Cloud:
     """Weighted draws of one structure.
 
-    `u` (draw, column) points of its cube; `early` (draw) number of the early draw that each shares with others;
+    `u` (draw, column) points of its `cube`; `early` (draw) number of the early draw that each shares with others;
     `log_importance` (draw) of the prior, logs of weights that sum to 1, and the same `without` each replicate
     (replicate, draw). `failed` early draws have zero likelihood. `evaluations` of early draws, `tempered` those of SMC.
+    `kinetics`: numbers that differ between patients, by what a course gives.
     """
 
-    layout: Layout
+    structure: Structure
+    cube: Cube
     u: Array
     early: NDArray[np.int64]
     likelihood: LogLikelihood
@@ -77,6 +84,7 @@ class Cloud:
     failed: int
     evaluations: int
     tempered: int = 0
+    kinetics: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def _importance(self) -> Array:
@@ -144,7 +152,7 @@ def scored_studies(layout: Layout) -> tuple[Study, ...]:
 
 
 def fill_cloud(case: Case, layout: Layout, effort: Effort, *, seed: int, tell: Tell = lambda text: None) -> Cloud:
-    """Draw blocks until the log marginal is known well enough, temper where it is not; stored as it goes."""
+    """Draw blocks until the log marginal is known well enough, temper where it is not; blocks are stored one by one."""
     studies = [s.id for s in scored_studies(layout)]
     sd = case.rules.trial_sd if case.rules else 1.0
     blocks: list[_Block] = []
@@ -158,9 +166,10 @@ def fill_cloud(case: Case, layout: Layout, effort: Effort, *, seed: int, tell: T
         enough = cloud.log_mean(values).error <= effort.error and cloud.effective_draws(values) >= effort.least
         if enough or len(blocks) >= effort.most:
             break
-    if enough or not effort.particles:
-        return cloud
-    return _temper(case, cloud, effort, seed, tell)
+    if not enough and effort.particles:
+        cloud = _temper(case, cloud, layout, effort, seed, tell)
+    _store(case, cloud, effort, seed)
+    return cloud
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,28 +179,90 @@ class _Block:
     failed: int
 
 
-def _score_key(case: Case, layout: Layout, effort: Effort) -> str:
-    """Fingerprint of what log likelihoods follow from besides the bank: studies, rules, trial and outcome numbers."""
-    rows = case.parameters(layout.structure.slug, layout.structure.variants)
-    late = sorted((p.id, p.nominal, p.bsv, p.bsv_distribution) for p in rows.values())
-    parts = (layout.scored, case.rules, sorted(case.trial.items()), late, NODES, effort.each, TRIAL_SDS.tolist())
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
 def _block(case: Case, layout: Layout, effort: Effort, seed: int, number: int) -> _Block:
-    """One block, read where its log likelihoods are stored."""
-    early, late = draw_cube(layout.cube, effort.size, effort.each, seed=seed, block=number)
+    """One block: run, or read where it is stored, and weighed."""
+    _, late = draw_cube(layout.cube, effort.size, effort.each, seed=seed, block=number)
+    early, carried = stored_block(layout, effort.size, seed=seed, block=number)
     u = np.column_stack([np.repeat(early, effort.each, axis=0), late])
-    path = bank_folder(layout) / f"{_score_key(case, layout, effort)}-seed{seed}-{effort.size}-{number}.npz"
-    studies = scored_studies(layout)
-    if path.is_file():
+    return _Block(u, score(case, layout, carried, u), int(carried.failures.sum()))
+
+
+# --- stored clouds -------------------------------------------------------------------------------------------------
+
+
+def cloud_path(case: Case, structure: Structure, effort: Effort, seed: int) -> Path:
+    """Where the cloud of a structure is stored: named after the case, this code, the compiler, effort and seed."""
+    digest = hashlib.sha256(_code().encode())
+    parts = (case.hash, structure.slug, sorted(structure.variants.items()), effort, seed, find_compiler().identity)
+    digest.update(repr(parts).encode())
+    folder = cache_folder() / "clouds"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / f"{digest.hexdigest()[:24]}.npz"
+
+
+@cache
+def _code() -> str:
+    """Fingerprint of the package's source, apart from what only prints or draws."""
+    root = Path(__file__).parent.parent
+    files = sorted([*root.glob("*.py"), *(root / "kernel").glob("*"), *(root / "posterior").glob("*.py")])
+    digest = hashlib.sha256()
+    for path in files:
+        if path.is_file() and path.stem not in FACES:
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+FACES = {
+    *("cli", "printing", "report", "figures", "trial_report", "weighing_report", "weighing_figures", "matrix"),
+    *("verdict", "lint", "__init__", "answer", "sentences", "weighing", "fragility", "again", "unexplained"),
+}
+"""Modules of which no stored number follows."""
+
+
+def _store(case: Case, cloud: Cloud, effort: Effort, seed: int) -> None:
+    numbers = np.array([cloud.failed, cloud.evaluations, cloud.tempered])
+    columns = {"early_ids": [p.id for p in cloud.cube.early], "late_ids": [p.id for p in cloud.cube.late]}
+    axes = np.array([axis[0].axis for axis in cloud.cube.axes], dtype=str)
+    store_arrays(
+        cloud_path(case, cloud.structure, effort, seed),
+        {
+            "u": cloud.u, "early": cloud.early, "each": cloud.likelihood.each, "last": cloud.likelihood.last,
+            "log_importance": cloud.log_importance, "without": cloud.without, "numbers": numbers, "axes": axes,
+            "kinetics": np.array([f"{given}|{' '.join(names)}" for given, names in cloud.kinetics.items()], dtype=str),
+            "studies": np.array([s.id for s in cloud.likelihood.studies], dtype=str),
+            **{name: np.array(ids, dtype=str) for name, ids in columns.items()},
+        },
+    )  # fmt: skip
+
+
+def read_cloud(case: Case, structure: Structure, effort: Effort, seed: int) -> Cloud | None:
+    """The stored cloud of a structure; None where there is none, or it cannot be read."""
+    path = cloud_path(case, structure, effort, seed)
+    if not path.is_file():
+        return None
+    try:
         with np.load(path, allow_pickle=False) as file:
-            return _Block(u, LogLikelihood(studies, file["each"], file["last"]), int(file["failed"]))
-    _, carried = stored_block(layout, effort.size, seed=seed, block=number)
-    likelihood = score(case, layout, carried, u)
-    failed = int(carried.failures.sum())
-    store_arrays(path, {"each": likelihood.each, "last": likelihood.last, "failed": np.array(failed)})
-    return _Block(u, likelihood, failed)
+            kept = {name: file[name] for name in file.files}
+    except (OSError, ValueError, BadZipFile):
+        return None
+    studies = tuple(case.studies[name] for name in kept["studies"].tolist())
+    failed, evaluations, tempered = kept["numbers"].tolist()
+    return Cloud(
+        structure=structure,
+        cube=rebuild_cube(case, structure, *(kept[name].tolist() for name in ("early_ids", "axes", "late_ids"))),
+        u=kept["u"],
+        early=kept["early"],
+        likelihood=LogLikelihood(studies, kept["each"], kept["last"]),
+        log_importance=kept["log_importance"],
+        without=kept["without"],
+        failed=failed,
+        evaluations=evaluations,
+        tempered=tempered,
+        kinetics={given: names.split() for given, names in (line.split("|") for line in kept["kinetics"].tolist())},
+    )
+
+
+# --- one batch of draws --------------------------------------------------------------------------------------------
 
 
 def score(case: Case, layout: Layout, carried: Carried, u: Array) -> LogLikelihood:
@@ -222,7 +293,8 @@ def _join(layout: Layout, blocks: Sequence[_Block]) -> Cloud:
     studies = blocks[0].likelihood.studies
     joined = (np.concatenate([getattr(b.likelihood, name) for b in blocks]) for name in ("each", "last"))
     return Cloud(
-        layout=layout,
+        structure=layout.structure,
+        cube=layout.cube,
         u=np.concatenate([b.u for b in blocks]),
         early=np.arange(total) // each,
         likelihood=LogLikelihood(studies, *joined),
@@ -230,6 +302,7 @@ def _join(layout: Layout, blocks: Sequence[_Block]) -> Cloud:
         without=without,
         failed=sum(b.failed for b in blocks),
         evaluations=total // each,
+        kinetics=kinetics_of(layout),
     )
 
 
@@ -239,9 +312,9 @@ def _early_rows(u: Array, layout: Layout) -> int:
     return 1 + int((np.diff(early, axis=0) != 0).any(axis=1).sum()) if early.size else len(u)
 
 
-def _temper(case: Case, cloud: Cloud, effort: Effort, seed: int, tell: Tell) -> Cloud:
+def _temper(case: Case, cloud: Cloud, layout: Layout, effort: Effort, seed: int, tell: Tell) -> Cloud:
     """Tempered SMC, calibrating studies first, pooled with the prior draws that are there."""
-    layout, sd = cloud.layout, case.rules.trial_sd if case.rules else 1.0
+    sd = case.rules.trial_sd if case.rules else 1.0
     studies = scored_studies(layout)
     first = [s.id for s in studies if s.role == "calibrating"]
     shape = (len(studies), TRIAL_SDS.size)

@@ -131,6 +131,17 @@ def build_cube(
     return Cube(split[False], kept, split[True])
 
 
+def rebuild_cube(
+    case: Case, structure: Structure, early: Collection[str], axes: Collection[str], late: Collection[str]
+) -> Cube:
+    """A cube from the names of its columns."""
+    rows = case.parameters(structure.slug, structure.variants)
+    free = case.free_axes(structure.slug, structure.variants)
+    chosen = tuple(free[name] for name in axes)
+    columns = (tuple(_row(rows[name], chosen) for name in names) for names in (early, late))
+    return Cube(next(columns), chosen, next(columns))
+
+
 def _row(row: Parameter, axes: Collection[tuple[Variant, ...]]) -> Parameter:
     """The row of a parameter; one that only a variant draws keeps its nominal value otherwise."""
     priors = [v.priors[row.id] for axis in axes for v in axis if row.id in v.priors]

@@ -41,13 +41,13 @@ def sweep_priors(
 ) -> tuple[Sweep, ...]:
     """Each assumed number of a mechanism in each half of its range; the other numbers keep their priors."""
     pairs = [(c.value(ids, sd), c.value(first, sd)) for c in clouds]
-    names = sorted({p.id for c in clouds for p in c.layout.cube.parameters if p.grade == "assumed"})
+    names = sorted({p.id for c in clouds for p in c.cube.parameters if p.grade == "assumed"})
     found = []
     for name in names:
         for part, inside in HALVES.items():
             tops, downs = [], []
             for cloud, (values, known) in zip(clouds, pairs, strict=True):
-                here = inside(cloud.u[:, cloud.layout.cube.column(name)]) if name in cloud.layout.cube.names else None
+                here = inside(cloud.u[:, cloud.cube.column(name)]) if name in cloud.cube.names else None
                 tops.append(cloud.log_mean(values, here))
                 downs.append(cloud.log_mean(known, here))
             found.append(Sweep(name, part, mix(shares, tops, downs)))
@@ -59,7 +59,7 @@ def learn_parameters(case: Case, cloud: Cloud, values: Array) -> tuple[Learned, 
     weight = cloud.posterior(values)
     error = 1 / np.sqrt(max(cloud.effective_draws(values), 1.0))
     z = ndtri(np.clip(cloud.u, 1e-9, 1 - 1e-9))
-    cube = cloud.layout.cube
+    cube = cloud.cube
     columns = [cube.column(p.id) for p in cube.parameters]
     z = z[:, columns]
     mean = (weight[:, None] * z).sum(axis=0)

@@ -12,7 +12,7 @@ deviate: the trial's own effect, and a part `correlation` of their error. Never 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -208,8 +208,13 @@ def log_likelihoods(
     rules: Rules,
     translation: Prior | None,
     scoring: Scoring = BASE,
+    *,
+    opposite: Collection[tuple[str, str]] = (),
 ) -> LogLikelihood:
-    """All studies at once; `predictions` by study id. Raises PosteriorError where a likelihood is infinite."""
+    """All studies at once; `predictions` by study id. Raises PosteriorError where a likelihood is infinite.
+
+    `opposite`: (study, finding) of signs in animals that came out the other way than the finding says (simulated data).
+    """
     ordered = tuple(sorted(studies, key=lambda s: (s.date, s.id)))
     draws = len(next(iter(predictions.values()))[0].centre)
     each = np.zeros((draws, len(ordered), TRIAL_SDS.size))
@@ -219,7 +224,10 @@ def log_likelihoods(
             each[:, i] = last[:, i] = sample_log_likelihood(study, predictions[study.id], rules, scoring)
     for paradigm in dict.fromkeys(s.paradigm for s in ordered if not s.is_human):
         members = [i for i, s in enumerate(ordered) if not s.is_human and s.paradigm == paradigm]
-        hits = {i: [sign_hits(p) for p in predictions[ordered[i].id]] for i in members}
+        hits = {
+            i: [sign_hits(p) ^ ((ordered[i].id, p.finding.id) in opposite) for p in predictions[ordered[i].id]]
+            for i in members
+        }
         whole = paradigm_log_likelihood([h for i in members for h in hits[i]], translation)
         before = np.zeros(draws)
         for n, i in enumerate(members):

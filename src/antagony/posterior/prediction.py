@@ -29,7 +29,7 @@ from .ratings import TYPICAL, average_patients, raters_of, sample_patients
 Array = NDArray[np.float64]
 
 NODES = 8  # of the quadrature over what a trial draws for itself
-PILOT = 24  # prior draws over which it is asked whether differences in kinetics matter
+PILOT = 16  # prior draws over which it is asked whether differences in kinetics matter
 PILOT_BLOCK = 999
 NEGLIGIBLE = 0.1  # of a standard error
 CHUNK = 512  # draws read at once, so that arrays stay in the processor's cache

@@ -24,7 +24,8 @@ from ..study import Finding
 Array = NDArray[np.float64]
 
 PATIENTS = 512  # averaged at each node; half of them mirror the other half
-CELLS = 40  # of the grid along each shared number
+CELLS = 12  # of the grid along each shared number
+MARGIN = 4  # cells beyond either end, for a spline bends wrongly at the rim of its grid
 MOST_SHARED = 3  # numbers that a table may have
 
 
@@ -60,8 +61,8 @@ class Raters:
     """How an output of one arm becomes what is written down.
 
     `constants` of the trial by parameter id; `baseline` its mean and `baseline_sd` [points of the trial's scale, whose
-    largest score is `own_top`]; ratings are given on a scale up to `top` with a `residual` on its logit. `baseline_name` is the
-    parameter that differs between patients by it, where the case has one.
+    largest score is `own_top`]; ratings are given on a scale up to `top` with a `residual` on its logit.
+    `baseline_name` is the parameter that differs between patients by it, where the case has one.
     """
 
     output: str
@@ -149,7 +150,7 @@ def average_patients(
     values = np.broadcast_arrays(*(np.asarray(shared[n], dtype=float) for n in names))
     axes = tuple(_axis(v) for v in values)
     tables = _tables(_Key(personal, raters, people), tuple(names), axes)
-    places = [(v - low) * (CELLS / (high - low)) for v, (low, high) in zip(values, axes, strict=True)]
+    places = [MARGIN + (v - low) * (CELLS / (high - low)) for v, (low, high) in zip(values, axes, strict=True)]
     return tuple(_interpolate(tables[power - 1], places) for power in powers)
 
 
@@ -188,7 +189,8 @@ def _tables(key: _Key, names: tuple[str, ...], axes: tuple[tuple[float, float], 
     """Spline coefficients of mean and mean square over the grid."""
     from scipy.ndimage import spline_filter
 
-    grid = np.meshgrid(*(np.linspace(low, high, CELLS + 1) for low, high in axes), indexing="ij")
+    steps = np.arange(-MARGIN, CELLS + MARGIN + 1) / CELLS
+    grid = np.meshgrid(*(low + (high - low) * steps for low, high in axes), indexing="ij")
     shared = {name: values[..., None] for name, values in zip(names, grid, strict=True)}
     mean, square = key.raters.average(key.personal, key.people, shared)
     return tuple(spline_filter(t, order=3, mode="mirror") for t in (mean, square))  # type: ignore[return-value]

@@ -10,7 +10,6 @@ stated priors. `unexplained` is no mechanism: every contrast free under a weak p
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,9 +26,9 @@ from ..study import Study
 from ..verdict import settings_of
 from .again import Rows, look_again
 from .answer import Findings, Number, Part, Weighed, Weighing
-from .bank import Layout, bank_key, lay_out, mechanism_of, plan_courses
-from .cloud import EFFORTS, Cloud, Effort, LogMean, fill_cloud, scored_studies, spread_trials
-from .cube import list_structures
+from .bank import Course, Layout, Scored, compose_models, lay_out, plan_courses
+from .cloud import EFFORTS, Cloud, Effort, LogMean, cloud_path, fill_cloud, read_cloud, spread_trials
+from .cube import Structure, list_structures
 from .fragility import learn_parameters, sweep_priors
 from .prediction import keep_needed_points
 from .sentences import fragile_sentences, main_sentences
@@ -70,23 +69,37 @@ def weigh(
     rules = _rules(case)
     slugs = list(mechanisms or case.wirings)
     teller = _Teller(progress)
-    layouts = _lay_out_all(case, slugs, teller)
-    laid = time.perf_counter()
-    kept = _dated(scored_studies(layouts[0].layout), until)
-    clouds = _fill_all(case, layouts, spent, seed, teller)
+    structures = [structure for slug in slugs for structure in list_structures(case, slug)]
+    clouds, seconds = _clouds(case, structures, spent, seed, teller)
     filled = time.perf_counter()
+    kept = _dated(clouds[0].likelihood.studies, until)
     groups: dict[str, list[_Share]] = {}
-    for item, cloud in zip(layouts, clouds, strict=True):
-        groups.setdefault(item.layout.structure.slug, []).append(_Share(item.layout.structure.share, cloud))
+    for structure, cloud in zip(structures, clouds, strict=True):
+        groups.setdefault(structure.slug, []).append(_Share(structure.share, cloud))
+    teller.expect(len(slugs))
     with ThreadPoolExecutor(2) as pool:
-        answers = list(
-            pool.map(lambda slug: _weigh_one(case, slug, groups[slug], kept, rules, spent, seed, teller), slugs)
-        )
+        jobs = [pool.submit(_weigh_one, case, slug, groups[slug], kept, rules, spent, seed, teller) for slug in slugs]
+        answers = [job.result() for job in jobs]
     answers.append(_reference(case, kept, rules))
-    ended = time.perf_counter()
-    seconds = {"models": laid - begun, "bank": filled - laid, "answers": ended - filled}
-    kernels = sorted({bank_key(item.layout) for item in layouts})
-    return _answer(case, answers, groups, kept, rules, until, spent, seconds, kernels, begun, seed, layouts)
+    seconds["answers"] = time.perf_counter() - filled
+    return _answer(case, answers, groups, kept, rules, until, spent, seconds, begun, seed)
+
+
+def _clouds(
+    case: Case, structures: Sequence[Structure], effort: Effort, seed: int, teller: _Teller
+) -> tuple[list[Cloud], dict[str, float]]:
+    """The cloud of every structure, read where it is stored; and the seconds that models and banks took."""
+    begun = time.perf_counter()
+    known = [read_cloud(case, structure, effort, seed) for structure in structures]
+    missing = [structure for structure, cloud in zip(structures, known, strict=True) if cloud is None]
+    read = time.perf_counter()
+    if not missing:
+        return [cloud for cloud in known if cloud is not None], {"stored": read - begun}
+    layouts = _lay_out_all(case, missing, teller)
+    laid = time.perf_counter()
+    filled = iter(_fill_all(case, layouts, effort, seed, teller))
+    clouds = [next(filled) if cloud is None else cloud for cloud in known]
+    return clouds, {"stored": read - begun, "models": laid - read, "bank": time.perf_counter() - laid}
 
 
 class _Teller:
@@ -115,36 +128,30 @@ def _rules(case: Case) -> Rules:
     return case.rules
 
 
-@dataclass(frozen=True, slots=True)
-class _Laid:
-    layout: Layout
-
-
-def _lay_out_all(case: Case, slugs: Sequence[str], teller: _Teller) -> list[_Laid]:
-    """Layouts of every structure, models compiled side by side."""
-    structures = [structure for slug in slugs for structure in list_structures(case, slug)]
+def _lay_out_all(case: Case, structures: Sequence[Structure], teller: _Teller) -> list[Layout]:
+    """Layouts of some structures; their models are compiled side by side."""
     teller.expect(2 * len(structures))
     courses, _ = plan_courses(case)
     models = []
     for structure in structures:
         teller.step(f"composing {structure.name}")
-        models += [mechanism_of(case, structure, course) for course in courses]
+        models += compose_models(case, structure, courses)
     build_kernels(models, lambda done, total: teller.say(f"compiling {done} of {total}"))
 
-    def lay(index: int) -> _Laid:
-        layout = keep_needed_points(case, lay_out(case, structures[index]))
-        teller.step(f"laying out {structures[index].name}")
-        return _Laid(layout)
+    def lay(structure: Structure) -> Layout:
+        layout = keep_needed_points(case, lay_out(case, structure))
+        teller.step(f"laying out {structure.name}")
+        return layout
 
-    with ThreadPoolExecutor(min(4, 1 + (os.cpu_count() or 1))) as pool:
-        return list(pool.map(lay, range(len(structures))))
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lay, structures))
 
 
-def _fill_all(case: Case, layouts: Sequence[_Laid], effort: Effort, seed: int, teller: _Teller) -> list[Cloud]:
+def _fill_all(case: Case, layouts: Sequence[Layout], effort: Effort, seed: int, teller: _Teller) -> list[Cloud]:
     teller.expect(effort.blocks * len(layouts))
 
-    def fill(item: _Laid) -> Cloud:
-        return fill_cloud(case, item.layout, effort, seed=seed, tell=teller.step)
+    def fill(layout: Layout) -> Cloud:
+        return fill_cloud(case, layout, effort, seed=seed, tell=teller.step)
 
     with ThreadPoolExecutor(2) as pool:  # one's Python beside another's kernel
         return list(pool.map(fill, layouts))
@@ -209,11 +216,12 @@ def _weigh_one(
     all_of = [g.cloud.log_mean(g.cloud.value(ids, sd)) for g in group]
     cal_of = [g.cloud.log_mean(g.cloud.value(first, sd)) for g in group]
     weights = _weights(shares, all_of)
+    whole = len(kept) == len(group[0].cloud.likelihood.studies)
     worth = [g for g, w in zip(group, weights, strict=True) if w >= WORTH]
     rows = _plain_rows(case, group, kept, rules)
-    again = [look_again(case, g.cloud, kept, rules, effort, seed) for g in worth]
+    again = [look_again(case, g.cloud, kept, rules, effort, seed, score_anew=whole) for g in worth]
     rows |= _again_rows(worth, all_of, cal_of, group, again)
-    teller.say(f"{slug}: weighed")
+    teller.step(f"{slug}: weighed")
     main = group[int(np.argmax(weights))].cloud
     return Weighed(
         slug=slug,
@@ -226,9 +234,10 @@ def _weigh_one(
         scores={s.id: mix(shares, all_of, _without(group, ids, s.id, sd)) for s in kept},
         in_turn=_in_turn(group, kept, sd),
         leave_one_out=_leave_one_out(group, kept, sd, all_of, cal_of),
+        alone=_alone(group, kept, sd, cal_of),
         rows=rows,
         structures=tuple(
-            Part(g.cloud.layout.structure.name, g.share, float(w), mix([1.0], [a], [c]))
+            Part(g.cloud.structure.name, g.share, float(w), mix([1.0], [a], [c]))
             for g, w, a, c in zip(group, weights, all_of, cal_of, strict=True)
         ),
         variants=_variants(group, ids, first, sd, weights),
@@ -275,6 +284,17 @@ def _leave_one_out(
     return found
 
 
+def _alone(group: Sequence[_Share], kept: Sequence[Study], sd: float, cal_of: Sequence[LogMean]) -> dict[str, Number]:
+    """log p(study | calibrating studies); of a calibrating one log p(study)."""
+    shares, first = [g.share for g in group], [s.id for s in kept if s.role == CALIBRATING]
+    found = {}
+    for study in kept:
+        before = first if study.role != CALIBRATING else []
+        now = [g.cloud.log_mean(g.cloud.value([*before, study.id], sd)) for g in group]
+        found[study.id] = mix(shares, now, cal_of if before else None)
+    return found
+
+
 def _in_turn(group: Sequence[_Share], kept: Sequence[Study], sd: float) -> dict[str, Number]:
     """log p(study | those before it), study by study in order of date."""
     shares, ids = [g.share for g in group], [s.id for s in kept]
@@ -295,8 +315,8 @@ def _variants(
     for g, weight in zip(group, weights, strict=True):
         values, known = g.cloud.value(ids, sd), g.cloud.value(first, sd)
         posterior = g.cloud.posterior(values)
-        for axis in g.cloud.layout.cube.axes:
-            chosen = g.cloud.layout.cube.choices(g.cloud.u)[axis[0].axis]
+        for axis in g.cloud.cube.axes:
+            chosen = g.cloud.cube.choices(g.cloud.u)[axis[0].axis]
             for k, variant in enumerate(axis):
                 here = chosen == k
                 pair = g.cloud.log_mean(values, here), g.cloud.log_mean(known, here)
@@ -411,6 +431,7 @@ def _reference(case: Case, kept: Sequence[Study], rules: Rules) -> Weighed:
         partial=Number(partial, 0.0),
         scores=exact,
         in_turn=exact,
+        alone=exact,
         leave_one_out={name: Number(partial - (logs[name] if name in chosen else 0.0), 0.0) for name in logs},
         rows=rows,
     )
@@ -431,15 +452,22 @@ def rival_probabilities(
 
 
 def _answer(
-    case: Case, answers: Sequence[Weighed], groups: Mapping[str, Sequence[_Share]], kept: Sequence[Study], rules: Rules,
-    until: str | None, effort: Effort, seconds: Mapping[str, float], kernels: Sequence[str], begun: float, seed: int,
-    layouts: Sequence[_Laid],
-) -> Weighing:  # fmt: skip
+    case: Case,
+    answers: Sequence[Weighed],
+    groups: Mapping[str, Sequence[_Share]],
+    kept: Sequence[Study],
+    rules: Rules,
+    until: str | None,
+    effort: Effort,
+    seconds: Mapping[str, float],
+    begun: float,
+    seed: int,
+) -> Weighing:
     rivals = {w.slug: w.group for w in answers if not w.reference}
     partials, fulls = ({w.slug: getattr(w, name).value for w in answers} for name in ("partial", "log_marginal"))
     draws = sum(w.draws for w in answers)
-    courses = len(layouts[0].layout.courses)
-    points = max(sum(m.points.size for m in item.layout.models) for item in layouts)
+    courses, scored = plan_courses(case)
+    kernels = sorted({cloud_path(case, g.cloud.structure, effort, seed).stem for some in groups.values() for g in some})
     weighing = Weighing(
         title=case.title,
         question=case.question,
@@ -457,11 +485,24 @@ def _answer(
         fragile=(),
         assumed_rules=rules.assumed,
         effort=effort.name,
-        budget=f"{len(layouts)} structures, {courses} courses of up to {points} kinetic points, {draws} draws",
+        budget=_budget(groups, courses, scored, effort),
         seconds=seconds,
         settings=settings_of(case, kernels, begun, draws=draws, seed=seed),
     )
     return replace(weighing, sentences=main_sentences(weighing), fragile=fragile_sentences(case, weighing))
+
+
+def _budget(
+    groups: Mapping[str, Sequence[_Share]], courses: Sequence[Course], scored: Sequence[Scored], effort: Effort
+) -> str:
+    """What was spent: structures x courses x draws, and of each how many."""
+    clouds = [g.cloud for some in groups.values() for g in some]
+    early = sum(cloud.evaluations for cloud in clouds)
+    chronic = sum(course.regimen.is_chronic for course in courses)
+    return (
+        f"{len(clouds)} structures, {len(courses)} courses ({chronic} chronic) for {len(scored)} findings, "
+        f"{early} draws of the prior with {effort.each} readings each"
+    )
 
 
 def _classes(
