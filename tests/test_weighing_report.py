@@ -114,6 +114,7 @@ def a_weighed(slug: str, order: int) -> Weighed:
         log_marginal=Number(value - 8.25, error), calibrating=Number(-8.25, 0.05), partial=number,
         scores=each, in_turn=each,
         leave_one_out={s: Number(value - n.value if math.isfinite(value) else value, error) for s, n in each.items()},
+        alone={s: Number(n.value + 0.21 * order, error) for s, n in each.items()},
         rows={"no_animals": Number(value + 1 + unlike, error), "unexplained_2": Number(value - 3, error)}
         if slug == "unexplained" else {"no_animals": Number(value + 1 + unlike, error), "equal": number},
         structures=(Part(slug, 1.0, 1.0, number),) if known else (),
@@ -189,6 +190,8 @@ def test_json_keeps_studies_rows_sweeps_and_findings_apart(weighing: Weighing) -
     assert table["studies"][2]["species"] == "rat" and table["studies"][1]["role"] == "calibrating"
     score = table["studies"][3]["log_score"]["gated_surge"]
     assert score == {"value": pytest.approx(-43.9 * 0.5 - 0.37), "error": 0.47}
+    alone = table["studies"][3]["log_score_alone"]["gated_surge"]
+    assert alone == {"value": pytest.approx(-43.9 * 0.5 - 0.37 + 0.21), "error": 0.47}
     assert table["leave_one_out"]["williams_2018"]["gated_surge"]["value"] == pytest.approx(-43.9 + 43.9 * 0.5 + 0.37)
     steps = [(-43.9 + 45.5) * WEIGHTS[s["id"]] + 0.37 * 3 for s in table["studies"]]
     assert table["in_turn"]["gated_surge"] == pytest.approx(np.cumsum(steps).tolist())
@@ -259,6 +262,8 @@ def test_sentences_settings_and_fragility_are_printed(weighing: Weighing) -> Non
         "4 studies, 1 of them calibrating, up to 2018", "1 not weighed", "3 failed", "1920 tempered",
         "without signs in animals", "0.31 ±0.07", "0.52 (0.21 to 0.93)", "+0.80 opioid_tone -0.60 pka_brake_half",
         "tone=mixed 50->80 %", "li_2010 +",
+        "One study alone: log BF over unexplained [nat], the 3 that part these most",
+        "williams_2018 +2.7 ±0.2 +1.3 ±0.5 -inf -0.69 ±0.03",
     ):  # fmt: skip
         assert words in text, words
 
@@ -478,11 +483,10 @@ def test_the_page_tells_every_number_with_its_error(weighing: Weighing, written:
     text = Page(written).text
     for words in (
         *weighing.sentences, *weighing.fragile, weighing.question, "the same people", "5 structures, 27 courses",
-        
         "gated_surge ii +1.6 ±0.5 1/13 (×÷ 1.7) 7 to 12 % ± 5.4 −52.1 ±0.5",  # noqa: RUF001
         "+4.2 ±0.2", "88 to 93 %", "23 of its numbers are assumed", "0.31 ± 0.07",
         "variance", "97 of 2048 and 640 tempered; 3 failed", "chance 0.21", "no dosing advice",
-        "through opioid receptors", "Study li_2010", "tone=mixed", "without signs in animals", "−∞",  # noqa: RUF001
+        "through opioid receptors", "Study li_2010", "tone=mixed", "without signs in animals", "−∞", "alone +1.3 ±0.5",  # noqa: RUF001
     ):  # fmt: skip
         assert " ".join(words.split()) in text.replace("\N{NO-BREAK SPACE}", " "), words
 
@@ -517,6 +521,7 @@ def test_rows_of_the_csv_bear_names(weighing: Weighing, tmp_path: Path) -> None:
     assert (row["date"], row["role"], row["species"], row["class"]) == ("2018-12", "discriminating", "human", "ii")
     assert float(row["log_score"]) == pytest.approx(-43.9 * 0.5 - 0.37) and float(row["log_score_error"]) == 0.47
     assert float(row["over_unexplained"]) == pytest.approx(1.6 * 0.5 + 0.37 * 3)
+    assert float(row["alone"]) == pytest.approx(-43.9 * 0.5 - 0.37 + 0.21)
     assert float(row["partial_without"]) == pytest.approx(-43.9 * 0.5 + 0.37)
     assert float(found["li_2010", "nmda_rest"]["in_turn"]) == -math.inf
 

@@ -116,6 +116,16 @@ def relative_scores(weighing: Weighing, weighed: Weighed) -> dict[str, Number]:
     return {s.id: less(weighed.scores[s.id], free[s.id]) for s in weighing.studies if s.id in weighed.scores}
 
 
+def alone_scores(weighing: Weighing, weighed: Weighed) -> dict[str, Number]:
+    """Study -> its log score given the calibrating studies alone, less that of `unexplained` [nat].
+
+    That is the log Bayes factor which this study by itself adds to what calibrates.
+    """
+    free = weighing.weighed(UNEXPLAINED)
+    found = {s.id: weighed.alone[s.id] for s in weighing.studies if s.id in weighed.alone}
+    return {name: less(number, free.alone.get(name, free.scores[name])) for name, number in found.items()}
+
+
 def compared(weighing: Weighing) -> tuple[Weighed, ...]:
     """What tables of fragility set side by side: the first rivals, then the references."""
     return (*weighing.rivals[:TOP], *(w for w in ranked(weighing) if w.reference))

@@ -25,6 +25,7 @@ from .weighing_figures import (
     CALIBRATING,
     TOP,
     UNEXPLAINED,
+    alone_scores,
     compared,
     error_factor,
     factor_text,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 WEIGHING_ENDINGS = (".html", ".json", ".csv", ".svg")
 MOVING = 8  # studies and sweeps that the terminal shows
 TELLING = 12  # studies whose log scores the terminal shows
+PARTING = 5  # studies that the terminal shows alone
 TAUGHT = 8  # learned numbers of the leader that the terminal shows
 
 # --- before the run --------------------------------------------------------------------------------------------------
@@ -196,6 +198,7 @@ def _study_row(weighing: Weighing, index: int) -> dict[str, Any]:
         "role": study.role,
         "species": study.species,
         "log_score": {w.slug: _number(w.scores[study.id]) for w in everyone if study.id in w.scores},
+        "log_score_alone": {w.slug: _number(w.alone[study.id]) for w in everyone if study.id in w.alone},
         "log_score_in_turn": {w.slug: _number(w.in_turn[study.id]) for w in everyone if study.id in w.in_turn},
     }
 
@@ -421,6 +424,26 @@ def _print_scores(weighing: Weighing, console: Console) -> None:
         )  # fmt: skip
     for w in shown:
         console.print(f"{w.slug}: {_gains(relative[w.slug])}", markup=False, highlight=False)
+    _print_alone(weighing, shown, console)
+
+
+def _print_alone(weighing: Weighing, shown: Sequence[Weighed], console: Console) -> None:
+    """What single discriminating studies say by themselves: those that part these mechanisms most."""
+    found = {w.slug: alone_scores(weighing, w) for w in shown}
+    spread: dict[str, float] = {}
+    for s in weighing.studies:
+        values = [some[s.id].value for some in found.values() if s.id in some and math.isfinite(some[s.id].value)]
+        if values and s.role != CALIBRATING:
+            spread[s.id] = max(values) - min(values)
+    chosen = sorted(spread, key=lambda name: -spread[name])[:PARTING]
+    lines = [
+        Line(study_label(s), tuple(_cell(found[w.slug].get(s.id)) for w in shown))
+        for s in weighing.studies
+        if s.id in chosen
+    ]
+    if lines:
+        title = f"One study alone: log BF over unexplained [nat], the {len(lines)} that part these most"
+        print_grid(title, [w.slug for w in shown], lines, console)
 
 
 def _cell(number: Number | None) -> str:
@@ -514,7 +537,8 @@ def score_rows(weighing: Weighing) -> list[dict[str, Any]]:
         for s in weighing.studies:
             numbers = {
                 "log_score": w.scores.get(s.id), "over_unexplained": relative.get(s.id),
-                "in_turn": w.in_turn.get(s.id), "partial_without": w.leave_one_out.get(s.id),
+                "alone": w.alone.get(s.id), "in_turn": w.in_turn.get(s.id),
+                "partial_without": w.leave_one_out.get(s.id),
             }  # fmt: skip
             row: dict[str, Any] = {
                 "study": s.id, "date": s.date, "role": s.role, "species": s.species, "mechanism": w.slug,
