@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from antagony.calibration import study_arm
 from antagony.case import Case, open_case
+from antagony.condition import Probe
 from antagony.errors import PosteriorError
 from antagony.population import Draws
 from antagony.posterior import bank, cloud
@@ -127,6 +128,35 @@ def test_scored_findings_are_of_weighed_studies_and_of_kinds_that_can_be_scored(
 def test_without_rules_nothing_is_scored(case: Case) -> None:
     with pytest.raises(PosteriorError, match=r"no weighing\.toml"):
         scored_findings(replace(case, rules=None))
+
+
+DAILY = "naltrexone 50 mg po every 24 h x {}"
+
+
+@pytest.mark.parametrize(
+    ("longer", "shorter", "last", "shared"),
+    [
+        (DAILY.format(28), DAILY.format(7), 168.0, True),  # the eighth dose is given at the visit itself
+        (DAILY.format(28), DAILY.format(7), 168.5, False),
+        (DAILY.format(28), DAILY.format(6), 168.0, False),
+        (DAILY.format(28), DAILY.format(28).replace("50", "25"), 24.0, False),
+        (DAILY.format(28), DAILY.format(28).replace("50 mg po every 24", "50 mg po every 48"), 24.0, True),
+        (DAILY.format(28), DAILY.format(28).replace("50 mg po every 24", "50 mg po every 48"), 48.0, False),
+        ("ketamine 0.5 mg/kg iv over 40 min", "ketamine 0.5 mg/kg iv over 20 min", 24.0, False),
+        ("ketamine 0.5 mg/kg iv over 40 min", "ketamine 1 mg/kg iv over 40 min", 24.0, False),
+        ("ketamine 0.5 mg/kg iv over 40 min", "naltrexone 50 mg po at -45 min; ketamine 0.5 mg/kg iv over 40 min", 24.0,
+         False),
+        ("naltrexone 50 mg po at 25 h", "no drug", 24.0, True),
+    ],
+)  # fmt: skip
+def test_arms_share_a_run_where_nothing_differs_before_the_last_visit(
+    case: Case, longer: str, shorter: str, last: float, shared: bool
+) -> None:
+    one, two = (Course(case.regimen(text), (), (0.0, last)) for text in (longer, shorter))
+    assert bank._shares(one, two, last) is shared
+    assert bank._shares(two, one, last) is shared
+    probed = replace(two, probes=(Probe("mtorc1_inhibition", set=1.0),))
+    assert not bank._shares(one, probed, last)
 
 
 # --- shared runs ---------------------------------------------------------------------------------------------------
@@ -415,7 +445,7 @@ def test_each_early_draw_stands_beside_its_late_ones(monkeypatch: pytest.MonkeyP
         lambda layout, size, seed, block: (draw_cube(layout.cube, size, 1, seed=seed, block=block)[0],
                                            Carried((), np.zeros(size, dtype=bool))),
     )  # fmt: skip
-    cloud._block(case, layout, effort, 1, 0)
+    cloud._prior_block(case, layout, effort, 1, 0)
     u, early = seen["u"], layout.cube.early_size
     assert u.shape == (15, layout.cube.size)
     assert (u[:, :early].reshape(5, 3, -1) == u[::3, None, :early]).all()

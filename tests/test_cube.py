@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations_with_replacement, product
 
 import numpy as np
@@ -14,7 +15,7 @@ from antagony.case import Case
 from antagony.mechanism import Variant
 from antagony.parameters import Parameter, Prior
 from antagony.posterior.bank import draw_cube, two_level
-from antagony.posterior.cube import Cube, build_cube, list_structures, rebuild_cube
+from antagony.posterior.cube import Cube, _row, build_cube, list_structures, rebuild_cube
 from antagony.readout import late_parameters
 
 Array = NDArray[np.float64]
@@ -129,6 +130,15 @@ def test_variants_draw_set_or_leave_a_number() -> None:
     u = np.array([[0.3, 0.1, 0.5], [0.3, 0.5, 0.5], [0.3, 0.9, 0.5]])
     np.testing.assert_allclose(cube.draws(u).values["x"], [0.3, 13.0, 7.0], rtol=1e-12)
     np.testing.assert_allclose(cube.draws(u).values["y"], 2.0, atol=1e-12)
+
+
+def test_a_number_that_only_a_variant_draws_keeps_its_nominal_value_otherwise() -> None:
+    """Its row may state a prior for others to use; where nothing is to be estimated it is not drawn."""
+    axis = (variant("a", "fixed"), variant("a", "drawn", x=Prior("uniform", (10.0, 20.0))))
+    stated = replace(row("x", 0.5, Prior("uniform", (0.0, 1.0))), estimate=False)
+    cube = Cube((_row(stated, (axis,)),), (axis,), ())
+    u = np.array([[0.3, 0.1], [0.3, 0.9]])
+    np.testing.assert_allclose(cube.draws(u).values["x"], [0.5, 13.0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("slug", SLUGS)

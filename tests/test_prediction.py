@@ -349,6 +349,44 @@ def test_a_draw_is_predicted_alike_alone_and_among_others() -> None:
             np.testing.assert_allclose(a.centre[one], b.centre, atol=0.02, rtol=1e-3, err_msg=study)
 
 
+def at_point(layout: Layout, carried: Carried, point: int) -> tuple[Layout, Carried]:
+    """As if the patient of one kinetic point were the only one."""
+    models = tuple(replace(m, points=Population(1, None)) for m in layout.models)
+    values = tuple(v[:, [point % v.shape[1]]] for v in carried.values)
+    return replace(layout, models=models), Carried(values, carried.failures)
+
+
+@pytest.mark.parametrize("study", ["murrough_2013", "williams_2018"])
+def test_people_are_averaged_over_the_points_and_not_over_the_typical_patient(study: str) -> None:
+    """Points set far apart, so that who is averaged shows; to the error of interpolation."""
+    layout, carried, draws = block("gated_surge", 3, 1)
+    rng = np.random.default_rng(4)
+    wide = tuple(v * rng.uniform(0.3, 3.0, (1, v.shape[1], 1, 1)) for v in carried.values)
+    carried = replace(carried, values=wide)
+    scored = finding_of(layout, study)
+    sizes = [carried.values[v.course].shape[1] for v in scored.visits]
+    assert max(sizes) == 9
+    found = Predictor(opened(), layout, 2).predict(scored, carried, draws.values, 3).centre
+    each = []
+    for point in range(9):
+        one, alone = at_point(layout, carried, point)
+        each.append(Predictor(opened(), one, 2).predict(scored, alone, draws.values, 3).centre)
+    np.testing.assert_allclose(found, np.mean(each[1:], axis=0), atol=0.02)
+    assert np.abs(found - each[0]).max() > 0.2
+
+
+def test_of_animals_the_typical_subject_counts_alone() -> None:
+    layout, carried, draws = block("gated_surge", 3, 1)
+    scored = finding_of(layout, "klein_2020", "antagonist_blocks")
+    predictor = Predictor(opened(), layout, 2)
+    found = predictor.predict(scored, carried, draws.values, 3).centre
+    others = tuple(np.concatenate([v[:, :1], v[:, 1:] * 3], axis=1) for v in carried.values)
+    np.testing.assert_array_equal(
+        predictor.predict(scored, replace(carried, values=others), draws.values, 3).centre, found
+    )
+    assert found.shape == (3, 1)
+
+
 def test_a_failed_run_predicts_no_number() -> None:
     layout, carried, draws = block("none", 3, 1)
     values = tuple(v.copy() for v in carried.values)

@@ -167,7 +167,8 @@ def read_rules(path: Path, tops: Mapping[str, float]) -> Rules:
         raise StudyError(f"{path}, key outcomes.correlation: a correlation is below 1")
     sizes = [
         head.trial_effect.sd, head.outcomes.correlation, *(v for _, v in head.unpublished),
-        *(v for _, v in head.responders), head.unexplained.contrast_sd, head.unexplained.logit_sd, head.publication.share, *head.outputs.values(),
+        *(v for _, v in head.responders), head.unexplained.contrast_sd, head.unexplained.logit_sd,
+        head.publication.share, *head.outputs.values(),
     ]  # fmt: skip
     doubts = {grade: Doubt(d.error, d.reversal) for grade, d in head.doubt.items()}
     return Rules(

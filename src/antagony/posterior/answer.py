@@ -60,7 +60,8 @@ class Learned:
     @property
     def is_learned(self) -> bool:
         """Whether the studies say more than the prior, beyond Monte-Carlo error."""
-        return self.variance < LEARNED - self.error or abs(self.shift) > SHIFTED + 2 * self.error
+        less = self.variance + 2 * math.sqrt(2) * self.error < LEARNED
+        return less or abs(self.shift) > SHIFTED + 2 * self.error
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,9 @@ class Weighed:
     """One mechanism (or `unexplained`) before the published results.
 
     `log_marginal` of all scored studies, `calibrating` of those alone, `partial` the difference [nat]. By study id:
-    `scores`: log p(study | all others); `alone`: log p(study | calibrating studies); `in_turn`: log p(study | those before it); `leave_one_out`: the partial without
-    it. `rows`: the partial under other scorings and selections. `draws` early draws in all, `counting` those that
-    count, `tempered` those of SMC, `failed` runs.
+    `scores`: log p(study | all others); `alone`: log p(study | calibrating studies); `in_turn`: log p(study | those
+    before it); `leave_one_out`: the partial without it. `rows`: the partial under other scorings and selections.
+    `draws` early draws in all, `counting` those that count, `tempered` those of SMC, `failed` runs.
     """
 
     slug: str

@@ -422,6 +422,19 @@ def stored_block(
     return early, carried
 
 
+def stored_run(layout: Layout, u: Array) -> Carried:
+    """What the courses carry for some points of the cube (draw, column), run once and stored by the points' digest."""
+    digest = hashlib.sha256(np.ascontiguousarray(u).tobytes()).hexdigest()[:24]
+    path = bank_folder(layout) / f"points-{digest}.npz"
+    if not path.is_file():
+        carried = run_courses(layout, layout.cube.draws(u))
+        arrays = {f"course{i}": v for i, v in enumerate(carried.values)}
+        store_arrays(path, arrays | {"failures": carried.failures})
+        return carried
+    with np.load(path, allow_pickle=False) as file:
+        return Carried(tuple(file[f"course{i}"] for i in range(len(layout.courses))), file["failures"])
+
+
 def store_arrays(path: Path, arrays: dict[str, NDArray]) -> None:
     """Write beside, then rename, so that a stopped run leaves no half block."""
     from ..files import write_whole

@@ -1,6 +1,7 @@
 """Draws of one structure with their log likelihoods under every scored study, as one weighted sample of its prior.
 
-    prior draws block by block  ->  too few that count?  more blocks  ->  still too few?  tempered SMC, pooled with them
+    prior draws block by block  ->  too few that count?  blocks from normals fitted to the posterior so far
+                                ->  still too few?  tempered SMC, pooled with the draws of the prior
 
 Blocks are replicates: what a number would be without each of them is its Monte-Carlo error. Bank and log likelihoods
 are stored by the fingerprint of all that they follow from, so that a stopped run resumes and later questions only read.
@@ -17,18 +18,19 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.optimize import root_scalar
+from scipy.special import ndtr, ndtri
 
 from ..case import Case
 from ..errors import PosteriorError
 from ..kernel.build import cache_folder, find_compiler
 from ..study import Study
-from .bank import Carried, Layout, draw_cube, kinetics_of, run_courses, store_arrays, stored_block
+from .bank import Carried, Layout, draw_cube, kinetics_of, run_courses, store_arrays, stored_block, stored_run
 from .cube import Cube, Structure, rebuild_cube
 from .likelihood import TRIAL_SDS, LogLikelihood, log_likelihoods, trial_sd_weights
 from .prediction import Predictor
 from .recycling import Pool, jackknife_error, pool
-from .tempering import Tempered, log_sum, temper
+from .tempering import Reference, Tempered, fit_reference, log_sum, normal_prior, temper
 
 Array = NDArray[np.float64]
 Tell = Callable[[str], None]
@@ -40,9 +42,10 @@ TRANSLATION = "rodent_translation"
 class Effort:
     """How much is spent on a structure.
 
-    Blocks of `size` early draws with `each` late draws beside every one: `blocks` at first, up to `most` while the log
-    marginal's error is above `error` [nat] or fewer than `least` draws count; then tempered SMC of `particles` on each
-    of `islands`. `again`: posterior draws that are looked at anew for other scorings and predictions.
+    `blocks` of `size` early draws of the prior, each with `each` late draws beside it; then blocks from fitted normals,
+    up to `most` in all, while the log marginal's error is above `error` [nat] or fewer than `least` draws count; then
+    tempered SMC of `particles` on each of `islands`. `again`: posterior draws that are looked at anew for other
+    scorings and predictions.
     """
 
     name: str
@@ -58,9 +61,9 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort("quick", 64, 4, 4, 4, np.inf, 0.0, 0, 0, 96),
-    "standard": Effort("standard", 512, 4, 8, 24, 0.2, 20.0, 64, 4, 768),
-    "thorough": Effort("thorough", 1024, 4, 16, 64, 0.1, 100.0, 128, 8, 2048),
+    "quick": Effort("quick", 48, 4, 4, 6, 0.3, 20.0, 0, 0, 96),
+    "standard": Effort("standard", 256, 4, 8, 24, 0.12, 60.0, 64, 4, 512),
+    "thorough": Effort("thorough", 512, 4, 16, 64, 0.06, 300.0, 128, 8, 2048),
 }
 
 
@@ -85,6 +88,11 @@ class Cloud:
     evaluations: int
     tempered: int = 0
     kinetics: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def take_prior(self, count: int) -> Cloud:
+        """The first draws alone, which came from the prior."""
+        likelihood = LogLikelihood(self.likelihood.studies, self.likelihood.each[:count], self.likelihood.last[:count])
+        return replace(self, u=self.u[:count], early=self.early[:count], likelihood=likelihood)
 
     @cached_property
     def _importance(self) -> Array:
@@ -152,39 +160,108 @@ def scored_studies(layout: Layout) -> tuple[Study, ...]:
 
 
 def fill_cloud(case: Case, layout: Layout, effort: Effort, *, seed: int, tell: Tell = lambda text: None) -> Cloud:
-    """Draw blocks until the log marginal is known well enough, temper where it is not; blocks are stored one by one."""
-    studies = [s.id for s in scored_studies(layout)]
+    """Draw blocks from the prior; where too few count, from normals fitted to the posterior so far; then temper.
+
+    Every block is stored as it comes, so that a run that was stopped goes on.
+    """
     sd = case.rules.trial_sd if case.rules else 1.0
     blocks: list[_Block] = []
-    while True:
-        wanted = effort.blocks if not blocks else min(effort.most, 2 * len(blocks))
-        for number in range(len(blocks), wanted):
-            tell(f"{layout.structure.name}: block {number + 1}")
-            blocks.append(_block(case, layout, effort, seed, number))
-        cloud = _join(layout, blocks)
-        values = cloud.value(studies, sd)
-        enough = cloud.log_mean(values).error <= effort.error and cloud.effective_draws(values) >= effort.least
-        if enough or len(blocks) >= effort.most:
-            break
-    if not enough and effort.particles:
+    proposals: list[Proposal] = []
+    for number in range(effort.blocks):
+        tell(f"{layout.structure.name}: block {number + 1}")
+        blocks.append(_prior_block(case, layout, effort, seed, number))
+    cloud = _join(layout, blocks, proposals, effort.blocks)
+    while not _is_enough(cloud, effort, sd) and len(blocks) < effort.most:
+        proposals.append(fit_proposal(cloud, cloud.value(None, sd)))
+        for number in range(len(blocks), min(effort.most, len(blocks) + effort.blocks // 2)):
+            tell(f"{layout.structure.name}: block {number + 1}, fitted")
+            blocks.append(_fitted_block(case, layout, effort, seed, number, len(proposals), proposals[-1]))
+        cloud = _join(layout, blocks, proposals, effort.blocks)
+    if effort.particles and not _is_enough(cloud, effort, sd):
         cloud = _temper(case, cloud, layout, effort, seed, tell)
     _store(case, cloud, effort, seed)
     return cloud
 
 
+def _is_enough(cloud: Cloud, effort: Effort, sd: float) -> bool:
+    values = cloud.value(None, sd)
+    return cloud.log_mean(values).error <= effort.error and cloud.effective_draws(values) >= effort.least
+
+
 @dataclass(frozen=True, slots=True)
 class _Block:
+    """Draws of one distribution: 0 the prior, k the k-th proposal."""
+
     u: Array
+    each: int
+    source: int
     likelihood: LogLikelihood
     failed: int
 
 
-def _block(case: Case, layout: Layout, effort: Effort, seed: int, number: int) -> _Block:
-    """One block: run, or read where it is stored, and weighed."""
+def _prior_block(case: Case, layout: Layout, effort: Effort, seed: int, number: int) -> _Block:
+    """One block of the prior: run, or read where it is stored, and weighed."""
     _, late = draw_cube(layout.cube, effort.size, effort.each, seed=seed, block=number)
     early, carried = stored_block(layout, effort.size, seed=seed, block=number)
     u = np.column_stack([np.repeat(early, effort.each, axis=0), late])
-    return _Block(u, score(case, layout, carried, u), int(carried.failures.sum()))
+    return _Block(u, effort.each, 0, score(case, layout, carried, u), int(carried.failures.sum()))
+
+
+def _fitted_block(
+    case: Case, layout: Layout, effort: Effort, seed: int, number: int, source: int, proposal: Proposal
+) -> _Block:
+    u = proposal.draw(effort.size, np.random.default_rng([seed, number, 3]))
+    carried = stored_run(layout, u)
+    return _Block(u, 1, source, score(case, layout, carried, u), int(carried.failures.sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A normal distribution of z, where u = Phi(z) is a point of the cube."""
+
+    reference: Reference
+
+    def draw(self, size: int, rng: np.random.Generator) -> Array:
+        """Points of the cube (draw, column)."""
+        white = rng.standard_normal((size, len(self.reference.centre)))
+        z = self.reference.centre + np.einsum("nj,ij->ni", white, self.reference.factor)
+        return np.clip(ndtr(z), 1e-9, 1 - 1e-9)
+
+    def log_ratio(self, z: Array) -> Array:
+        """Log of its density over the prior's (draw)."""
+        white = self.reference.whiten(z)
+        _, log_scale = np.linalg.slogdet(self.reference.factor)
+        return 0.5 * (z**2).sum(axis=1) - 0.5 * (white**2).sum(axis=1) - log_scale
+
+
+def fit_proposal(cloud: Cloud, values: Array, *, least: float = 80.0) -> Proposal:
+    """A normal about the posterior so far, tempered until `least` draws count; the prior in columns that teach nothing.
+
+    Adaptive multiple importance sampling (cornuet_2012): draws of all proposals and of the prior are weighed together
+    by their mixture, so that a bad fit costs draws, never the answer. A column is fitted where its shift and narrowing
+    are beyond what so few draws show by chance: half (m^2 + v - 1 - ln v) > 3/draws.
+    """
+    values = np.where(np.isfinite(values), values, values[np.isfinite(values)].min() - 100.0)
+
+    def spare(power: float) -> float:
+        return cloud.effective_draws(power * values) - least
+
+    power = 1.0
+    if spare(1.0) < 0:
+        power = float(root_scalar(spare, bracket=(0.0, 1.0), xtol=1e-3).root) if spare(0.0) > 0 else 0.0
+    z = ndtri(np.clip(cloud.u, 1e-9, 1 - 1e-9))
+    weight = cloud.posterior(power * values)
+    mean = (weight[:, None] * z).sum(axis=0)
+    variance = np.maximum((weight[:, None] * (z - mean) ** 2).sum(axis=0), 1e-3)
+    gain = 0.5 * (mean**2 + variance - 1 - np.log(variance))
+    taught = np.flatnonzero(gain > 3 / cloud.effective_draws(power * values))
+    if not taught.size:
+        return Proposal(normal_prior(z.shape[1]))
+    fitted = fit_reference(z[:, taught], weight)
+    centre, factor, inverse = np.zeros(z.shape[1]), np.eye(z.shape[1]), np.eye(z.shape[1])
+    centre[taught] = fitted.centre
+    factor[np.ix_(taught, taught)], inverse[np.ix_(taught, taught)] = fitted.factor, fitted.inverse
+    return Proposal(Reference(centre, factor, inverse, np.inf))
 
 
 # --- stored clouds -------------------------------------------------------------------------------------------------
@@ -282,34 +359,48 @@ def _single(values: Array) -> Array:
     return values.astype(np.float32)  # type: ignore[return-value]
 
 
-def _join(layout: Layout, blocks: Sequence[_Block]) -> Cloud:
-    """Blocks of prior draws as one cloud: equal weights."""
-    sizes = [len(b.u) for b in blocks]
-    replicate = np.repeat(np.arange(len(blocks)), sizes)
-    total = replicate.size
-    without = np.where(replicate[None] == np.arange(len(blocks))[:, None], -np.inf, 0.0)
-    without -= np.log([[total - size] for size in sizes])
-    each = blocks[0].u.shape[0] // _early_rows(blocks[0].u, layout)
-    studies = blocks[0].likelihood.studies
-    joined = (np.concatenate([getattr(b.likelihood, name) for b in blocks]) for name in ("each", "last"))
+def _join(layout: Layout, blocks: Sequence[_Block], proposals: Sequence[Proposal], replicates: int) -> Cloud:
+    """Blocks as one cloud, weighed by the mixture of what they were drawn from (veach_1995).
+
+        w_n ~ prior(z_n) / sum_k n_k density_k(z_n)
+
+    Blocks are dealt out to replicates in turn.
+    """
+    u = np.concatenate([b.u for b in blocks])
+    z = ndtri(np.clip(u, 1e-9, 1 - 1e-9))
+    ratios = np.vstack([np.zeros(len(u)), *(proposal.log_ratio(z) for proposal in proposals)])
+    replicate = np.concatenate([np.full(len(b.u), i % replicates) for i, b in enumerate(blocks)])
+    source = np.concatenate([np.full(len(b.u), b.source) for b in blocks])
+    edges = np.cumsum([0, *(len(b.u) // b.each for b in blocks)])
+    early = [first + np.arange(len(b.u)) // b.each for first, b in zip(edges, blocks, strict=False)]
+    importance = _mixture(ratios, source, np.ones(len(u), dtype=bool))
+    without = np.array([_mixture(ratios, source, replicate != r) for r in range(replicates)])
+    likelihood = LogLikelihood(
+        blocks[0].likelihood.studies,
+        np.concatenate([b.likelihood.each for b in blocks]),
+        np.concatenate([b.likelihood.last for b in blocks]),
+    )
     return Cloud(
         structure=layout.structure,
         cube=layout.cube,
-        u=np.concatenate([b.u for b in blocks]),
-        early=np.arange(total) // each,
-        likelihood=LogLikelihood(studies, *joined),
-        log_importance=np.full(total, -np.log(total)),
+        u=u,
+        early=np.concatenate(early),
+        likelihood=likelihood,
+        log_importance=importance,
         without=without,
         failed=sum(b.failed for b in blocks),
-        evaluations=total // each,
+        evaluations=int(edges[-1]),
         kinetics=kinetics_of(layout),
     )
 
 
-def _early_rows(u: Array, layout: Layout) -> int:
-    """How many different early draws a block has; late draws of one stand together."""
-    early = u[:, : layout.cube.early_size]
-    return 1 + int((np.diff(early, axis=0) != 0).any(axis=1).sum()) if early.size else len(u)
+def _mixture(ratios: Array, source: NDArray[np.int64], here: NDArray[np.bool_]) -> Array:
+    """Log weights (draw) that sum to 1 over the draws `here`, -inf elsewhere; `ratios` (distribution, draw)."""
+    counts = np.bincount(source[here], minlength=len(ratios))
+    with np.errstate(divide="ignore"):
+        logs = -log_sum((np.log(counts)[:, None] + ratios).T)
+    logs = np.where(here, logs, -np.inf)
+    return logs - log_sum(logs)
 
 
 def _temper(case: Case, cloud: Cloud, layout: Layout, effort: Effort, seed: int, tell: Tell) -> Cloud:
@@ -343,7 +434,8 @@ def _temper(case: Case, cloud: Cloud, layout: Layout, effort: Effort, seed: int,
         evaluate, layout.cube.size, parts=2, particles=effort.particles, islands=effort.islands, seed=[seed, 7],
         progress=progress,
     )  # fmt: skip
-    return _pooled(cloud, run, pool([run], parts_of(cloud.likelihood)), shape, failed)
+    first_draws = cloud.take_prior(effort.blocks * effort.size * effort.each)
+    return _pooled(first_draws, run, pool([run], parts_of(first_draws.likelihood)), shape, failed)
 
 
 def _pooled(cloud: Cloud, run: Tempered, found: Pool, shape: tuple[int, int], failed: int) -> Cloud:

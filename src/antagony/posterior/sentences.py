@@ -10,6 +10,7 @@ from .answer import Number, Weighed, Weighing
 
 DECISIVE = math.log(10)  # Bayes factor of 10: below it the studies do not tell two apart
 STRONG = math.log(3)
+FEW = 20  # draws that count, below which a jackknife is blind to what no draw has found
 
 
 def main_sentences(weighing: Weighing) -> tuple[str, ...]:
@@ -27,15 +28,17 @@ def main_sentences(weighing: Weighing) -> tuple[str, ...]:
 
 
 def bayes_factor(log: float) -> str:
-    """A Bayes factor in words of numbers: two digits, powers of ten where large.
+    """A Bayes factor to two digits, powers of ten where large.
 
-    >>> bayes_factor(math.log(1.84)), bayes_factor(math.log(3e5))
-    ('1.8', '3e+05')
+    >>> bayes_factor(math.log(1.84)), bayes_factor(math.log(254)), bayes_factor(math.log(3e5))
+    ('1.8', '250', '3e+05')
     """
     if not math.isfinite(log):
         return "0" if log < 0 else "infinite"
-    value = math.exp(log)
-    return f"{value:.2g}" if value < 1e4 else f"{value:.0e}"
+    value = math.exp(min(log, 700.0))
+    if value >= 1e4:
+        return f"{value:.0e}"
+    return f"{value:.2g}" if value < 10 else f"{float(f'{value:.2g}'):.0f}"
 
 
 def _tells(log: float, error: float) -> str:
@@ -94,19 +97,32 @@ def _against_nothing(weighing: Weighing, rivals: Sequence[Weighed]) -> str:
         )
     gap = rivals[0].partial.value - free
     lost = f" {_listed(worse)} fit no better than no mechanism." if worse else " Every rival does."
-    return f"{rivals[0].slug} beats the reference in which every contrast is free by {bayes_factor(gap)}.{lost}"
+    error = rivals[0].partial.error
+    return (
+        f"{rivals[0].slug} beats the reference in which every contrast is free: Bayes factor {bayes_factor(gap)} "
+        f"(error {error:.2g} nat).{lost}"
+    )
 
 
 def _probabilities(weighing: Weighing, rivals: Sequence[Weighed]) -> str:
     shown = []
     for w in rivals[:4]:
         values = [p[w.slug] for p in weighing.probabilities.values()]
-        shown.append(f"{w.slug} {_percent(min(values))}-{_percent(max(values))} %")
+        ends = list(dict.fromkeys(_percent(v) for v in (min(values), max(values))))
+        shown.append(f"{w.slug} {' to '.join(ends)} %")
     return f"Over {len(weighing.probabilities)} stated priors over the rivals: {', '.join(shown)}."
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g}"
+    """A probability in per cent, to the digits that three priors deserve.
+
+    >>> [_percent(x) for x in (0.5012, 0.997, 0.0123, 4e-5)]
+    ['50', '99.7', '1.2', '<0.1']
+    """
+    percent = 100 * share
+    if percent < 0.1:
+        return "<0.1"
+    return f"{percent:.3g}" if percent > 99 else f"{percent:.2g}"
 
 
 def fragile_sentences(case: Case, weighing: Weighing) -> tuple[str, ...]:
@@ -118,6 +134,11 @@ def fragile_sentences(case: Case, weighing: Weighing) -> tuple[str, ...]:
         gap = best.partial.value - second.partial.value
         lines += _turning_rows(weighing, best, second)
         lines += _turning_sweeps(best, second, gap)
+    few = [w.slug for w in rivals if w.counting < FEW]
+    if few:
+        lines.append(
+            f"Fewer than {FEW} draws count for {_listed(few)}: errors may be understated, the order may move."
+        )
     unsure = [w.slug for w in rivals if w.partial.error > 0.3]
     if unsure:
         lines.append(

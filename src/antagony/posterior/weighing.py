@@ -312,11 +312,13 @@ def _variants(
 ) -> tuple[Part, ...]:
     """Each variant of each axis of numbers: posterior share, and the partial given it, over all structures."""
     found: dict[str, list[tuple[float, float, float, LogMean, LogMean]]] = {}
+    holding: dict[str, float] = {}  # posterior weight of the structures that have the axis
     for g, weight in zip(group, weights, strict=True):
         values, known = g.cloud.value(ids, sd), g.cloud.value(first, sd)
         posterior = g.cloud.posterior(values)
         for axis in g.cloud.cube.axes:
             chosen = g.cloud.cube.choices(g.cloud.u)[axis[0].axis]
+            holding[axis[0].axis] = holding.get(axis[0].axis, 0.0) + float(weight)
             for k, variant in enumerate(axis):
                 here = chosen == k
                 pair = g.cloud.log_mean(values, here), g.cloud.log_mean(known, here)
@@ -326,7 +328,7 @@ def _variants(
         Part(
             name,
             entries[0][2],
-            sum(e[1] for e in entries),
+            sum(e[1] for e in entries) / max(holding[name.partition("=")[0]], 1e-300),
             mix([e[0] for e in entries], [e[3] for e in entries], [e[4] for e in entries]),
         )
         for name, entries in found.items()
@@ -342,9 +344,8 @@ def _is_chronic(case: Case, study: Study) -> bool:
 
 def row_titles(rules: Rules) -> dict[str, str]:
     """What each row changes, in words."""
-    titles = {"base": "as the rules say"}
-    titles |= {
-        f"trial_sd_{sd:g}": f"trials differ by {sd:g} points, not {rules.trial_sd:g}" for sd in rules.trial_sweep
+    titles = {
+        f"trial_sd_{sd:g}": f"SD between trials {sd:g}, not {rules.trial_sd:g} points" for sd in rules.trial_sweep
     }
     titles |= {
         "no_chronic": "without studies of chronic dosing",
@@ -355,6 +356,7 @@ def row_titles(rules: Rules) -> dict[str, str]:
         "all_outcomes": f"every outcome, not the primary ones alone, correlation {rules.correlation:g}",
     }
     titles |= {f"all_outcomes_{r:g}": f"every outcome, correlation {r:g}" for r in rules.correlation_sweep}
+    titles |= {f"unexplained_{k:g}": f"the reference's prior {k:g} times as wide" for k in rules.unexplained_sweep}
     return titles
 
 
