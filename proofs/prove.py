@@ -138,6 +138,40 @@ def read_trials(run: Run) -> Iterator[Line]:
     yield ended_well(run)
 
 
+def read_calibration(run: Run) -> Iterator[Line]:
+    """Ranks of true numbers, stated probability against frequency, and the sampler on Gaussians."""
+    ranks = r"^ *ranks (\S+): (\d+) data sets, (\d+) numbers, smallest adjusted p (\S+) .* with p (\S+), median"
+    for slug, sets, numbers, p, pooled in re.findall(ranks, run.output, re.MULTILINE):
+        what = f"ranks of {numbers} true numbers uniform, {slug}, {sets} data sets"
+        met = float(p) > 0.01 and float(pooled) > 0.001
+        yield Line(what, "adjusted p > 0.01, p values uniform (p > 0.001)", f"p {p}, {pooled}", met)
+    found = r"^ *recovery x(\S+): (\d+) data sets .* Brier (\S+) \(calibrated: (\S+), z (\S+)\), .* true in (\S+),"
+    for information, sets, brier, expected, z, share in re.findall(found, run.output, re.MULTILINE):
+        what = f"stated probability = frequency, information x{information}, {sets} data sets"
+        shown = f"Brier {brier}, {expected} if calibrated (z {z}); the most probable is true in {share}"
+        yield Line(what, "|z| < 3", shown, abs(float(z)) < 3)
+    gaussian = r"^ *gaussian in (\d+) dimensions.*mean error (\S+) nat, largest (\S+),"
+    for dimensions, mean, largest in re.findall(gaussian, run.output, re.MULTILINE):
+        shown = f"mean {mean}, largest {largest}"
+        met = abs(float(mean)) <= 0.2
+        yield Line(f"log marginal of a Gaussian in {dimensions} dimensions", "within 0.2 nat", shown, met)
+    yield ended_well(run)
+
+
+def read_weighing(run: Run) -> Iterator[Line]:
+    """How long weighing takes, nothing cached and stored; its errors; what averaging over patients costs."""
+    limits = {"quick": 120, "standard": 1800, "standard again, stored": 20, "until 2016, stored": 20}
+    for what, seconds in re.findall(r"^(weigh .*): (\S+) s$", run.output, re.MULTILINE):
+        yield below(what, limits[what.removeprefix("weigh ")], float(seconds))
+    for effort, error, slug in re.findall(r"^largest error, (\w+): (\S+) nat \((\S+)\)", run.output, re.MULTILINE):
+        met = float(error) <= 0.3 if effort == "standard" else None
+        target = "<= 0.3 nat" if effort == "standard" else "shown"
+        yield Line(f"largest error of a log marginal, {effort}", target, f"{error} nat ({slug})", met)
+    for slug, median, worst in re.findall(r"^averaging (\S+): median (\S+), largest (.*)$", run.output, re.MULTILINE):
+        yield Line(f"averaging over patients, {slug}", "shown", f"median {median}, largest {worst}", None)
+    yield ended_well(run)
+
+
 def read_verdict(run: Run) -> Iterator[Line]:
     """The whole answer, kernels built anew."""
     yield below("whole verdict, nothing cached", 90, run.seconds)
@@ -153,6 +187,8 @@ PROOFS = (
     Proof("claims", "Every claim over prior draws", (PYTHON, "proofs/claims.py"), read_claims),
     Proof("stream", "Populations larger than memory", (PYTHON, "proofs/stream.py"), read_stream),
     Proof("trials", "Virtual trials", (PYTHON, "proofs/trials.py"), read_trials),
+    Proof("calibration", "Is a weighing calibrated?", (PYTHON, "proofs/calibration.py"), read_calibration),
+    Proof("weighing", "Weighing: time and errors", (PYTHON, "proofs/weighing.py"), read_weighing),
     Proof("verdict", "The whole verdict", WHOLE, read_verdict),
 )
 

@@ -173,18 +173,21 @@ def test_resampled_draws_are_in_proportion() -> None:
 
 @pytest.mark.parametrize("taught", [1, 2])
 def test_a_fitted_normal_is_a_density_and_draws_from_it(taught: int) -> None:
-    """Fitted to a Gaussian posterior z_0 ~ N(1.6, 0.2^2) (and z_1): its ratio to the prior against scipy."""
+    """Fitted to z_0 measured as 1.6 with SD 0.2 (and z_1), tempered until enough count: between prior and posterior.
+
+    Its ratio to the prior: the mean of the inverse over a box is what the prior holds there.
+    """
     rng = np.random.default_rng(11)
     u = rng.random((4096, 3))
     values = norm.logpdf(1.6, ndtri(u[:, :taught]), 0.2).sum(axis=1)
     made = built([values], u)
     proposal = fit_proposal(made, made.value(None, 2.0))
     z = ndtri(proposal.draw(20_000, rng))
-    assert np.abs(z[:, :taught].mean(axis=0) - 1.6).max() < 0.2
-    assert z[:, :taught].std(axis=0).max() < 0.5
+    assert ((z[:, :taught].mean(axis=0) > 1.1) & (z[:, :taught].mean(axis=0) < 1.7)).all()
+    assert ((z[:, :taught].std(axis=0) > 0.18) & (z[:, :taught].std(axis=0) < 0.6)).all()
     assert np.abs(z[:, taught:].mean(axis=0)).max() < 0.1
     np.testing.assert_allclose(z[:, taught:].std(axis=0), 1, atol=0.15)
-    found = np.exp(-proposal.log_ratio(z))  # mean of prior/proposal under the proposal is 1 where it covers the prior
+    found = np.exp(-proposal.log_ratio(z))
     some = np.abs(z[:, :taught] - 1.6).max(axis=1) < 0.5
     box = (norm.cdf(2.1) - norm.cdf(1.1)) ** taught
     spread = np.where(some, found, 0.0)
@@ -625,8 +628,8 @@ def test_rivals_that_beat_no_mechanism_are_told_from_those_that_do_not() -> None
     assert f"behind it by a Bayes factor of {bayes_factor(1)}" in text
     assert "no better than no mechanism" in text
     text = said(weighed("alpha", -10.0), weighed("beta", -15.0), free=-12.0)
-    assert re.search(rf"alpha beats the reference in which every contrast is free by .*{bayes_factor(2)}", text)
-    assert "beta fit no better than no mechanism" in text
+    assert re.search(rf"alpha beats the reference in which every contrast is free.*{bayes_factor(2)}", text)
+    assert re.search(r"beta fits? no better than no mechanism", text)
     assert "Every rival does." in said(weighed("alpha", -10.0), weighed("beta", -15.0), free=-20.0)
 
 

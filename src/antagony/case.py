@@ -729,7 +729,15 @@ def _nominals(path: Path) -> dict[str, Nominal]:
 
 def _rules(path: Path, head: _CaseFile) -> Rules | None:
     file = path / "weighing.toml"
-    return read_rules(file, {name: scale.top for name, scale in head.scales.items()}) if file.is_file() else None
+    if not file.is_file():
+        return None
+    return read_rules(
+        file,
+        {name: scale.top for name, scale in head.scales.items()},
+        classes=head.classes,
+        outputs=head.outputs,
+        parameters=read_parameters(path / "parts" / "parameters.tsv"),
+    )
 
 
 def _trial_values(head: _CaseFile) -> dict[str, float]:

@@ -31,6 +31,7 @@ from .printing import (
 if TYPE_CHECKING:
     from .case import Case
     from .mechanism import Mechanism
+    from .posterior.answer import Weighing
     from .simulation import Arm, Array
 
 app = typer.Typer(
@@ -63,27 +64,37 @@ def verdict(
     mechanism: Annotated[
         list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
     ] = None,
+    weighing: Annotated[
+        str | None,
+        typer.Option(
+            "--weigh", metavar="EFFORT", help="Weigh the rivals anew (quick, standard, thorough) before the rest."
+        ),
+    ] = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole answer: claims x mechanisms, trials replayed, what is fragile; writes verdict.html beside it.
+    """The whole answer: how probable each rival is, claims x mechanisms, trials replayed, what is fragile.
 
-    Example: antagony verdict --draws 500 --mechanism camp_crosstalk --mechanism none
+    Writes verdict.html beside it. How probable each rival is comes from the stored answer of antagony weigh, where
+    there is one for this very case. Example: antagony verdict --draws 500 --mechanism camp_crosstalk --mechanism none
     """
     from .case import open_case
     from .report import write_report
     from .verdict import reach_verdict
+    from .weighing_report import print_weighing_summary, weighing_table
 
     opened = open_case(case)
+    weighed = _stored_answer(opened, mechanism, weighing, seed)
     with show_progress() as report_progress:
         answer = reach_verdict(
             opened, mechanisms=mechanism, draws=draws, patients=patients, seed=seed, progress=report_progress
         )
-    path = write_report(answer, out)
+    path = write_report(answer, out, weighing=weighed)
     if as_json:
-        print_json(verdict_table(answer))
+        print_json(verdict_table(answer) | {"weighing": None if weighed is None else weighing_table(weighed)})
         return
     print_verdict(answer, show_console())
+    print_weighing_summary(weighed, show_console())
     show_console().print(f"report: {path}")
 
 
@@ -263,6 +274,9 @@ def weigh(
         Path | None,
         typer.Option(help="Write .html (page with figures), .json, .csv (study x mechanism) or .svg as well."),
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the answer beside the case, for everyone who opens it.")
+    ] = False,
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -275,6 +289,7 @@ def weigh(
     antagony weigh --mechanism camp_crosstalk --mechanism opioid_release --effort quick --out weigh.html
     """
     from .case import open_case
+    from .posterior.storage import keep_answer
     from .posterior.weighing import weigh
     from .weighing_report import WEIGHING_ENDINGS, plan_weighing, print_weighing, weighing_table, write_weighing
 
@@ -285,6 +300,8 @@ def weigh(
     show_console(stderr=True).print(plan, markup=False, highlight=False, style="dim")
     with show_progress() as tell:
         answer = weigh(opened, mechanisms=mechanism, effort=effort, seed=seed, until=until, progress=tell)
+    if mechanism is None and until is None:
+        keep_answer(opened, answer, beside_case=keep)
     if out is not None:
         write_weighing(answer, out)
     if as_json:
@@ -293,6 +310,34 @@ def weigh(
     print_weighing(answer, show_console())
     if out is not None:
         show_console().print(f"written: {out}", markup=False)
+
+
+@app.command()
+def nominal(
+    mechanism: Annotated[list[str] | None, typer.Argument(help="Mechanisms; all but references when left out.")] = None,
+    seed: SeedOption = 1,
+    case: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Renew nominal values: posterior medians given the calibrating studies, by one rule for every mechanism.
+
+    They are written beside the case (nominal/), named after all that they follow from. Example:
+    antagony nominal gated_surge --case my-case
+    """
+    from .case import open_case
+    from .posterior.nominals import write_nominals
+
+    opened = open_case(case)
+    slugs = mechanism or [slug for slug, wiring in opened.wirings.items() if not wiring.reference]
+    with show_progress() as tell:
+        written = write_nominals(opened, slugs, seed=seed, tell=tell)
+    if as_json:
+        print_json({found.slug: {"file": str(path), "values": found.values} for path, found in written})
+        return
+    for path, found in written:
+        show_console().print(
+            f"written: {path} ({len(found.values)} numbers, {found.counting:.0f} draws count)", markup=False
+        )
 
 
 @app.command()
@@ -364,6 +409,20 @@ def main() -> None:
 
 
 # --- doing -----------------------------------------------------------------------------------------------------------
+
+
+def _stored_answer(case: Case, mechanisms: list[str] | None, effort: str | None, seed: int) -> Weighing | None:
+    """The weighing that a verdict shows: weighed anew where an effort is given, else the stored one; None for some."""
+    from .posterior.storage import keep_answer, read_answer
+    from .posterior.weighing import weigh
+
+    if effort is None:
+        return read_answer(case) if mechanisms is None else None
+    with show_progress() as tell:
+        answer = weigh(case, mechanisms=mechanisms, effort=effort, seed=seed, progress=tell)
+    if mechanisms is None:
+        keep_answer(case, answer)
+    return answer
 
 
 def parse_variants(texts: list[str] | None) -> dict[str, str]:

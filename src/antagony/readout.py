@@ -217,6 +217,12 @@ def _step(name: str, expression: Any) -> _Step:  # noqa: ANN401 - a sympy expres
     return _Step(name, tuple(s.name for s in symbols), function, str(expression))
 
 
+def _factorial(x: ArrayLike) -> Array:
+    from scipy.special import gamma
+
+    return gamma(np.asarray(x, dtype=float) + 1)
+
+
 def _power(base: ArrayLike, exponent: ArrayLike) -> Array:
     with np.errstate(invalid="ignore"):
         return np.power(np.asarray(base, dtype=float), exponent)
@@ -236,5 +242,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Minimum": np.minimum,
     "Absolute": np.abs,
     "Power": _power,
+    "Factorial": _factorial,
 }
 """The kernel's own functions of symbols, for arrays."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .condition import Entry, GradeText, read_tables, validated
-from .errors import StudyError
+from .errors import StudyError, near_miss
 from .parameters import GRADES
 
 
@@ -92,22 +92,34 @@ class _Size(Entry):
     note: str = ""
 
 
+class _Share(Entry):
+    value: Annotated[float, Field(gt=0, lt=1)]
+    grade: GradeText
+    note: str = ""
+
+
+class _Count(Entry):
+    value: Annotated[int, Field(ge=1)]
+    grade: GradeText
+    note: str = ""
+
+
 class _TrialEffect(Entry):
     sd: _Size
     sweep: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
 
 class _Outcomes(Entry):
-    correlation: _Size
+    correlation: _Share
     sweep: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = ()
 
 
 class _Unpublished(Entry):
-    patients: _Size
+    patients: _Count
     change_sd: _Size
     change_log_sd: _Size
-    crossover_correlation: _Size
-    significance: _Size
+    crossover_correlation: _Share
+    significance: _Share
 
 
 class _Points(Entry):
@@ -122,8 +134,8 @@ class _Doubt(Entry):
 
 
 class _Responders(Entry):
-    correlation: _Size
-    correlation_single: _Size
+    correlation: _Share
+    correlation_single: _Share
 
 
 class _Unexplained(Entry):
@@ -133,7 +145,7 @@ class _Unexplained(Entry):
 
 
 class _Publication(Entry):
-    share: _Size
+    share: _Share
 
 
 class _RivalPrior(Entry):
@@ -156,15 +168,29 @@ class _Rules(Entry):
     priors: Annotated[dict[str, _RivalPrior], Field(min_length=1)]
 
 
-def read_rules(path: Path, tops: Mapping[str, float]) -> Rules:
-    """The rules of a weighing.toml; `tops`: the largest score of each scale. Raises StudyError naming file and key."""
+def read_rules(
+    path: Path,
+    tops: Mapping[str, float],
+    *,
+    classes: Collection[str],
+    outputs: Collection[str],
+    parameters: Collection[str],
+) -> Rules:
+    """The rules of a weighing.toml; `tops`: the largest score of each scale, the rest: names that it may use.
+
+    Raises StudyError naming file and key.
+    """
     head = validated(_Rules, read_tables(path, StudyError), str(path), StudyError)
     if head.reference_scale not in tops:
         raise StudyError(f'{path}, key reference_scale: case.toml has no scale "{head.reference_scale}"')
     if missing := [g for g in GRADES if g != "definition" and g not in head.doubt]:
         raise StudyError(f"{path}, key doubt: nothing is said of the grade {missing[0]}")
-    if head.outcomes.correlation.value >= 1:
-        raise StudyError(f"{path}, key outcomes.correlation: a correlation is below 1")
+    asked = [("per_trial", name, parameters) for name in head.per_trial]
+    asked += [("outputs", name, outputs) for name in head.outputs]
+    asked += [(f"priors.{key}.weights", name, classes) for key, p in head.priors.items() for name in p.weights]
+    for key, name, known in asked:
+        if name not in known:
+            raise StudyError(f'{path}, key {key}: nothing is called "{name}"{near_miss(name, known)}')
     sizes = [
         head.trial_effect.sd, head.outcomes.correlation, *(v for _, v in head.unpublished),
         *(v for _, v in head.responders), head.unexplained.contrast_sd, head.unexplained.logit_sd,

@@ -263,6 +263,18 @@ def print_weighing(weighing: Weighing, console: Console) -> None:
     _print_settings(weighing, console)
 
 
+def print_weighing_summary(weighing: Weighing | None, console: Console) -> None:
+    """The rivals and what follows, in short; where nothing was weighed, the command that does it."""
+    if weighing is None:
+        console.print("The rivals were not weighed in this state of the case; do so with: antagony weigh", markup=False)
+        return
+    console.print()
+    console.print("How probable each rival is, given what was published", style="bold", markup=False)
+    _print_main(weighing, console)
+    _say(console, weighing.sentences, "*")
+    _say(console, weighing.fragile, "-", "What that hangs on:")
+
+
 def _say(console: Console, lines: Iterable[str], mark: str, title: str = "") -> None:
     if title:
         console.print(title, style="bold", markup=False)

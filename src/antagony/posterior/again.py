@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from ..population import Draws
 from ..rules import Rules
 from ..study import Finding, Study
 from .answer import Findings
-from .bank import SIGNS, Layout, lay_out, run_courses, scored_findings, store_arrays
+from .bank import SIGNS, Layout, lay_out, load_arrays, run_courses, scored_findings, store_arrays
 from .cloud import TRANSLATION, Cloud, Effort, cloud_path, resample_cloud, spread_trials
 from .fragility import weighted_quantile
 from .likelihood import TRIAL_SDS, log_likelihoods, sign_hits, trial_sd_weights
@@ -65,12 +66,15 @@ def look_again(
     chosen = resample_cloud(cloud, mixture, effort.again, seed=seed)
     weights = [posterior[chosen] / mixture[chosen] for posterior in (everything, calibrating)]
     weights = [weight / weight.sum() for weight in weights]
-    digest = hashlib.sha256(repr((ids, effort, seed)).encode() + cloud.u[chosen].tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((ids, effort, seed)).encode() + cloud.u[chosen].tobytes() + _own_code()).hexdigest()[
+        :16
+    ]
     path = cloud_path(case, cloud.structure, effort, seed)
     path = path.with_name(f"{path.stem}-rows-{digest}.npz")
     order = [(study, f) for study, f in scored_findings(case, primary=False) if study.id in set(ids)]
     names = list(row_scorings(rules)) if score_anew else []
-    if not path.is_file():
+    kept_numbers = load_arrays(path)
+    if kept_numbers is None:
         rows, back = np.unique(chosen, return_inverse=True)
         found = _predictions(case, cloud, rows, effort, seed)
         predictions = {
@@ -82,11 +86,16 @@ def look_again(
         findings = _findings(predictions, kept, rules, weights, seed)
         table = np.array([[f.predicted, f.low, f.high, f.fitted, f.chance] for f in findings])
         listed = np.array([[r.everything, r.calibrating, r.error] for r in ratios.values()]).reshape(-1, 3)
-        store_arrays(path, {"ratios": listed, "findings": table})
-    with np.load(path, allow_pickle=False) as file:
-        listed, table = file["ratios"], file["findings"]
+        kept_numbers = {"ratios": listed, "findings": table}
+        store_arrays(path, kept_numbers)
+    listed, table = kept_numbers["ratios"], kept_numbers["findings"]
     ratios = {name: Ratio(*map(float, row)) for name, row in zip(names, listed, strict=True)}
     return Rows(ratios, tuple(_found(s, f, rules, row) for (s, f), row in zip(order, table, strict=True)))
+
+
+def _own_code() -> bytes:
+    """Source of this module: what it stores follows from it."""
+    return Path(__file__).read_bytes()
 
 
 def _found(study: Study, finding: Finding, rules: Rules, numbers: Array) -> Findings:
@@ -108,7 +117,8 @@ def _predictions(case: Case, cloud: Cloud, rows: NDArray, effort: Effort, seed: 
     digest.update(repr((case.hash, case.rules, seed)).encode())
     path = cloud_path(case, cloud.structure, effort, seed)
     path = path.with_name(f"{path.stem}-again-{digest.hexdigest()[:16]}.npz")
-    if not path.is_file():
+    arrays = load_arrays(path)
+    if arrays is None:
         layout = lay_out(case, cloud.structure, primary=False, kinetics=cloud.kinetics)
         draws = _as_draws(cloud, layout, u, seed)
         predictor = Predictor(case, layout)
@@ -121,10 +131,8 @@ def _predictions(case: Case, cloud: Cloud, rows: NDArray, effort: Effort, seed: 
                 arrays[f"sd{i}"] = prediction.sd
         store_arrays(path, arrays)
     found: dict[str, list[Prediction]] = {}
-    with np.load(path, allow_pickle=False) as file:
-        for i, (study, finding) in enumerate(scored_findings(case, primary=False)):
-            sd = file[f"sd{i}"] if f"sd{i}" in file.files else None
-            found.setdefault(study.id, []).append(Prediction(finding, file[f"centre{i}"], sd))
+    for i, (study, finding) in enumerate(scored_findings(case, primary=False)):
+        found.setdefault(study.id, []).append(Prediction(finding, arrays[f"centre{i}"], arrays.get(f"sd{i}")))
     return found
 
 

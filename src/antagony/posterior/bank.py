@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +74,7 @@ class Scored:
     visits: tuple[Visit, ...]
 
 
-def scored_findings(
-    case: Case, *, primary: bool = True, role: str | None = None
-) -> tuple[tuple[Study, Finding], ...]:
+def scored_findings(case: Case, *, primary: bool = True, role: str | None = None) -> tuple[tuple[Study, Finding], ...]:
     """Findings of weighed studies (of one role) that are scored: the primary ones, or every one that can be.
 
     Raw falls of one arm, hazard ratios, and read-outs for which weighing.toml gives no points are not scored in people.
@@ -410,29 +409,34 @@ def stored_block(
 ) -> tuple[Array, Carried]:
     """One block of a bank, read where it is stored, run and stored otherwise: early columns, and what was carried."""
     early, _ = draw_cube(layout.cube, size, 1, seed=seed, block=block)
-    path = bank_folder(layout) / f"seed{seed}-{size}-{block}.npz"
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as file:
-            values = tuple(file[f"course{i}"] for i in range(len(layout.courses)))
-            tell(len(layout.courses))
-            return early, Carried(values, file["failures"])
     u = np.column_stack([early, np.full((size, len(layout.cube.late)), 0.5)])
-    carried = run_courses(layout, layout.cube.draws(u), tell=tell)
-    store_arrays(path, {f"course{i}": v for i, v in enumerate(carried.values)} | {"failures": carried.failures})
-    return early, carried
+    return early, _stored(layout, u, bank_folder(layout) / f"seed{seed}-{size}-{block}.npz", tell)
 
 
 def stored_run(layout: Layout, u: Array) -> Carried:
     """What the courses carry for some points of the cube (draw, column), run once and stored by the points' digest."""
     digest = hashlib.sha256(np.ascontiguousarray(u).tobytes()).hexdigest()[:24]
-    path = bank_folder(layout) / f"points-{digest}.npz"
-    if not path.is_file():
-        carried = run_courses(layout, layout.cube.draws(u))
-        arrays = {f"course{i}": v for i, v in enumerate(carried.values)}
-        store_arrays(path, arrays | {"failures": carried.failures})
-        return carried
-    with np.load(path, allow_pickle=False) as file:
-        return Carried(tuple(file[f"course{i}"] for i in range(len(layout.courses))), file["failures"])
+    return _stored(layout, u, bank_folder(layout) / f"points-{digest}.npz", lambda done: None)
+
+
+def _stored(layout: Layout, u: Array, path: Path, tell: Callable[[int], None]) -> Carried:
+    """Read what was carried where it is stored and readable; run and store it otherwise."""
+    names = [f"course{i}" for i in range(len(layout.courses))]
+    kept = load_arrays(path)
+    if kept is not None and {*names, "failures"} <= kept.keys():
+        return Carried(tuple(kept[name] for name in names), kept["failures"])
+    carried = run_courses(layout, layout.cube.draws(u), tell=tell)
+    store_arrays(path, dict(zip(names, carried.values, strict=True)) | {"failures": carried.failures})
+    return carried
+
+
+def load_arrays(path: Path) -> dict[str, NDArray] | None:
+    """Arrays by name; None where there is no such file, or it cannot be read."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+        return None
 
 
 def store_arrays(path: Path, arrays: dict[str, NDArray]) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,17 @@ from ..case import Case
 from ..errors import PosteriorError
 from ..kernel.build import cache_folder, find_compiler
 from ..study import Study
-from .bank import Carried, Layout, draw_cube, kinetics_of, run_courses, store_arrays, stored_block, stored_run
+from .bank import (
+    Carried,
+    Layout,
+    draw_cube,
+    kinetics_of,
+    load_arrays,
+    run_courses,
+    store_arrays,
+    stored_block,
+    stored_run,
+)
 from .cube import Cube, Structure, rebuild_cube
 from .likelihood import TRIAL_SDS, LogLikelihood, log_likelihoods, trial_sd_weights
 from .prediction import Predictor
@@ -241,6 +250,10 @@ def fit_proposal(cloud: Cloud, values: Array, *, least: float = 80.0) -> Proposa
     by their mixture, so that a bad fit costs draws, never the answer. A column is fitted where its shift and narrowing
     are beyond what so few draws show by chance: half (m^2 + v - 1 - ln v) > 3/draws.
     """
+    if not np.isfinite(values).any():
+        raise PosteriorError(
+            f"{cloud.structure.name}: every draw failed or has zero likelihood; simulate one of its studies to see why"
+        )
     values = np.where(np.isfinite(values), values, values[np.isfinite(values)].min() - 100.0)
 
     def spare(power: float) -> float:
@@ -292,6 +305,7 @@ def _code() -> str:
 FACES = {
     *("cli", "printing", "report", "figures", "trial_report", "weighing_report", "weighing_figures", "matrix"),
     *("verdict", "lint", "__init__", "answer", "sentences", "weighing", "fragility", "again", "unexplained"),
+    *("nominals", "storage", "synthesis"),
 }
 """Modules of which no stored number follows."""
 
@@ -315,12 +329,8 @@ def _store(case: Case, cloud: Cloud, effort: Effort, seed: int) -> None:
 def read_cloud(case: Case, structure: Structure, effort: Effort, seed: int) -> Cloud | None:
     """The stored cloud of a structure; None where there is none, or it cannot be read."""
     path = cloud_path(case, structure, effort, seed)
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            kept = {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile):
+    kept = load_arrays(path)
+    if kept is None:
         return None
     studies = tuple(case.studies[name] for name in kept["studies"].tolist())
     failed, evaluations, tempered = kept["numbers"].tolist()

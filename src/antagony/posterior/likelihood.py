@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 TRIAL_SDS = np.array([0.1, 0.8, 1.6, 2.7, 4.2, 6.5])
 """Nodes of the SD between trials [points of the reference scale], shared by all trials and mechanisms."""
 
-SHARED_NODES, SHARED_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+SHARED_NODES, SHARED_WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 SHARED_WEIGHTS = SHARED_WEIGHTS / SHARED_WEIGHTS.sum()
 TRANSLATION_NODES = 16
 TINY = 1e-300  # a likelihood below this is taken as this
@@ -48,20 +48,12 @@ def trial_sd_weights(sd: float) -> Array:
 
 # --- one finding ---------------------------------------------------------------------------------------------------
 
-
-def _given_shared(m: Measure, centre: Array, trial: Array, correlation: float, shared: Array) -> Array:
-    """Likelihood given the deviate that findings of one sample share; broadcasts over (draw, node, deviate)."""
-    if m.finding.kind == "responders":
-        return beta_binomial(m, centre)
-    total = 0.0
-    for error, weight in zip(m.errors, m.error_weights, strict=True):
-        moved = centre + np.sqrt(trial**2 + correlation * error**2) * shared
-        total = total + weight * _one(m, moved, math.sqrt(1 - correlation) * error, error)
-    return np.asarray(total)
+VALUES = ("contrast", "standardised", *RATIOS)
+"""Kinds whose value was published; of the others only a sign, or whether a bound was passed."""
 
 
 def _alone(m: Measure, centre: Array, trial: Array) -> Array:
-    """Likelihood of the only finding of its sample: the shared deviate integrated out in closed form."""
+    """Likelihood of the only finding of its sample: trial effect and error integrated out in closed form."""
     if m.finding.kind == "responders":
         return beta_binomial(m, centre)
     total = 0.0
@@ -72,17 +64,24 @@ def _alone(m: Measure, centre: Array, trial: Array) -> Array:
 
 def _one(m: Measure, centre: Array, spread: Array | float, error: float) -> Array:
     """Likelihood of a contrast, a sign, a significant sign or no difference; `observed ~ N(centre, spread^2)`."""
-    kind, wrong = m.finding.kind, m.doubt.reversal
-    if kind in ("contrast", "standardised", *RATIOS):
+    if m.finding.kind in VALUES:
         return np.exp(-0.5 * ((m.value - centre) / spread) ** 2) / (math.sqrt(2 * math.pi) * spread)
-    reach = m.bound * error
-    if kind == "none_different":
-        inside = ndtr((reach - centre) / spread) - ndtr((-reach - centre) / spread)
-        return wrong + (1 - 2 * wrong) * inside
-    sign = float(m.finding.sign or 1)
-    if m.finding.significant:  # the other outcomes: not significant, and significant the other way
-        return wrong / 2 + (1 - 1.5 * wrong) * ndtr((sign * centre - reach) / spread)
-    return wrong + (1 - 2 * wrong) * ndtr(sign * centre / spread)
+    reach, sign = m.bound * error, float(m.finding.sign or 1)
+    if m.finding.kind == "direction" and not m.finding.significant:
+        wrong = m.doubt.reversal
+        return wrong + (1 - 2 * wrong) * ndtr(sign * centre / spread)
+    if m.finding.kind == "direction":
+        return _doubted(m, ndtr((sign * centre - reach) / spread))
+    return _doubted(m, ndtr((reach - centre) / spread) - ndtr((-reach - centre) / spread))
+
+
+def _doubted(m: Measure, probability: Array) -> Array:
+    """Probability that one of three outcomes is reported (significant either way, or not), given that it is so.
+
+    With the probability of a reversal the report is one of the other two.
+    """
+    wrong = m.doubt.reversal
+    return wrong / 2 + (1 - 1.5 * wrong) * probability
 
 
 def beta_binomial(m: Measure, share: Array) -> Array:
@@ -95,15 +94,6 @@ def beta_binomial(m: Measure, share: Array) -> Array:
     a, b = p * total, (1 - p) * total
     choose = gammaln(m.n + 1) - gammaln(m.k + 1) - gammaln(m.n - m.k + 1)
     return np.exp(choose + betaln(m.k + a, m.n - m.k + b) - betaln(a, b))
-
-
-def _chance_of_significance(m: Measure, centre: Array, trial: Array) -> Array:
-    """Probability that such a study comes out significant on either side."""
-    total = np.zeros_like(centre)
-    for error, weight in zip(m.errors, m.error_weights, strict=True):
-        spread, reach = np.sqrt(error**2 + trial**2), m.bound * error
-        total += weight * (ndtr((-reach - centre) / spread) + ndtr((centre - reach) / spread))
-    return np.clip(total, 1e-12, 1.0)
 
 
 # --- a sample ------------------------------------------------------------------------------------------------------
@@ -128,31 +118,102 @@ def sample_log_likelihood(
         if len(measures) == 1:
             whole = _alone(measures[0], centres[0], trials[0])
         else:
-            pieces = [
-                _given_shared(m, c[..., None], t[..., None], correlation, SHARED_NODES)
-                for m, c, t in zip(measures, centres, trials, strict=True)
-            ]
-            whole = (math.prod(pieces[1:], start=pieces[0]) * SHARED_WEIGHTS).sum(axis=-1)  # type: ignore[operator]
+            whole = _together(measures, centres, trials, correlation)
         if scoring.halted or scoring.selected:
-            whole = whole / _taken_as_given(measures[0], centres[0], trials[0], scoring, rules)
+            whole = whole * _condition(measures[0], centres[0], trials[0], scoring, rules)
         result[:, j] = whole.mean(axis=1)
     return np.where(np.isfinite(result), np.log(np.maximum(result, TINY)), -np.inf)
 
 
-def _taken_as_given(m: Measure, centre: Array, trial: Array, scoring: Scoring, rules: Rules) -> Array:
-    """Probability of what the row takes as given of the study's first finding: a bound crossed, or publication."""
-    if m.finding.kind == "responders":
-        return np.ones_like(centre)
-    if scoring.halted:
-        return _chance_of_significance(m, centre, trial) if m.study.halted else np.ones_like(centre)
+def _together(
+    measures: Sequence[Measure], centres: Sequence[Array], trials: Sequence[Array], correlation: float
+) -> Array:
+    """Likelihood of several findings of one sample (draw, node).
+
+        observed_j = centre_j + sqrt(trial_j^2 + r error_j^2) v + sqrt(1 - r) error_j e_j,      v, e_j ~ N(0, 1)
+
+    Contrasts are normal with a covariance of rank one more than its diagonal, in closed form; signs are integrated
+    over what the contrasts leave of v. An error that was not published is the same multiple in the whole sample.
+    """
+    count = max(m.errors.size for m in measures)
+    total = np.zeros(np.shape(centres[0]))
+    for k in range(count):
+        weight = next(m.error_weights[k] for m in measures if m.errors.size == count)
+        errors = [float(m.errors[k if m.errors.size == count else 0]) for m in measures]
+        total += weight * _given_errors(measures, centres, trials, errors, correlation)
+    return total
+
+
+def _given_errors(
+    measures: Sequence[Measure],
+    centres: Sequence[Array],
+    trials: Sequence[Array],
+    errors: Sequence[float],
+    correlation: float,
+) -> Array:
+    loads = [np.sqrt(t**2 + correlation * e**2) for t, e in zip(trials, errors, strict=True)]
+    rests = [math.sqrt(1 - correlation) * e for e in errors]
+    precision, pull, log = 1.0, 0.0, 0.0
+    for m, c, load, rest in zip(measures, centres, loads, rests, strict=True):
+        if m.finding.kind in VALUES:
+            precision = precision + (load / rest) ** 2
+            pull = pull + load * (m.value - c) / rest**2
+            log = log - 0.5 * (((m.value - c) / rest) ** 2 + math.log(2 * math.pi * rest**2))
+    shared_mean, shared_sd = pull / precision, 1 / np.sqrt(precision)
+    known = np.exp(log + 0.5 * pull * shared_mean) * shared_sd
+    shared = np.asarray(shared_mean)[..., None] + np.asarray(shared_sd)[..., None] * SHARED_NODES
+    signs = np.ones(1)
+    for m, c, load, rest, error in zip(measures, centres, loads, rests, errors, strict=True):
+        if m.finding.kind == "responders":
+            known = known * beta_binomial(m, c)
+        elif m.finding.kind not in VALUES:
+            signs = signs * _one(m, c[..., None] + load[..., None] * shared, rest, error)
+    return known * (signs * SHARED_WEIGHTS).sum(axis=-1)
+
+
+def _condition(m: Measure, centre: Array, trial: Array, scoring: Scoring, rules: Rules) -> Array:
+    """What the likelihood of the study's first finding is multiplied by, given a bound crossed, or publication."""
+    one = np.ones_like(centre)
+    if m.finding.kind == "responders" or (scoring.halted and not m.study.halted):
+        return one
     chance = _chance_of_significance(m, centre, trial)
-    shown = 1.0 if _is_significant(m) else rules.published_share
-    return (chance + rules.published_share * (1 - chance)) / shown
+    if scoring.halted:
+        return 1 / chance
+    share = rules.published_share
+    published = chance + share * (1 - chance)
+    significant = _is_significant(m)
+    if significant is None:  # a bare sign: of either sort
+        sign = float(m.finding.sign or 1)
+        plain, beyond = (_alone_sign(m, centre, trial, sign, reach) for reach in (0.0, m.bound))
+        return (beyond + share * (plain - beyond)) / plain / published
+    return (1.0 if significant else share) * one / published
 
 
-def _is_significant(m: Measure) -> bool:
+def _alone_sign(m: Measure, centre: Array, trial: Array, sign: float, bound: float) -> Array:
+    """Probability of a reported sign, |z| beyond a bound."""
+    total, wrong = np.zeros_like(centre), m.doubt.reversal
+    for error, weight in zip(m.errors, m.error_weights, strict=True):
+        spread, reach = np.sqrt(error**2 + trial**2), bound * error
+        here, there = (ndtr((s * sign * centre - reach) / spread) for s in (1.0, -1.0))
+        total += weight * ((1 - wrong) * here + wrong * there)
+    return total
+
+
+def _chance_of_significance(m: Measure, centre: Array, trial: Array) -> Array:
+    """Probability that such a study is reported as significant on either side."""
+    total = np.zeros_like(centre)
+    for error, weight in zip(m.errors, m.error_weights, strict=True):
+        spread, reach = np.sqrt(error**2 + trial**2), m.bound * error
+        total += weight * (ndtr((-reach - centre) / spread) + ndtr((centre - reach) / spread))
+    if m.finding.kind not in VALUES and _is_significant(m) is not None:
+        total = m.doubt.reversal + (1 - 1.5 * m.doubt.reversal) * total
+    return np.clip(total, 1e-12, 1.0)
+
+
+def _is_significant(m: Measure) -> bool | None:
+    """Whether the finding was significant; None for a bare sign, of which nobody said."""
     if m.finding.kind == "direction":
-        return bool(m.finding.significant)
+        return True if m.finding.significant else None
     if m.finding.kind == "none_different":
         return False
     return abs(m.value) > m.bound * float(np.average(m.errors, weights=m.error_weights))

@@ -85,7 +85,7 @@ def _human(
     study: Study, some: Sequence[Prediction], draw: int, rules: Rules, sd: float, rng: np.random.Generator
 ) -> list[Finding]:
     nodes = max(p.centre.shape[1] for p in some)
-    node, shared = int(rng.integers(nodes)), float(rng.standard_normal())
+    node, shared, which = int(rng.integers(nodes)), float(rng.standard_normal()), float(rng.random())
     correlation = rules.correlation if len(some) > 1 else 0.0
     findings = []
     for prediction in some:
@@ -100,7 +100,7 @@ def _human(
             count = int(rng.binomial(round(m.n), share))
             findings.append(replace(m.finding, k=count * size / m.n))  # type: ignore[arg-type] - a share of n patients
             continue
-        error = float(rng.choice(m.errors, p=m.error_weights))
+        error = float(m.errors[np.searchsorted(np.cumsum(m.error_weights), which * m.error_weights.sum())])
         moved = centre + math.sqrt((m.trial * sd / spread) ** 2 + correlation * error**2) * shared
         observed = moved + math.sqrt(1 - correlation) * error * float(rng.standard_normal())
         findings.append(_printed(m, observed, error))

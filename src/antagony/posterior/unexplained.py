@@ -20,7 +20,7 @@ from .bank import scored_findings
 from .likelihood import beta_binomial
 from .measures import measure
 
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(127)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
@@ -49,8 +49,13 @@ def _probability(study: Study, finding: Finding, rules: Rules, width: float) -> 
         if finding.kind in ("contrast", "standardised", *RATIOS):
             one = math.exp(-0.5 * (m.value / spread) ** 2) / (math.sqrt(2 * math.pi) * spread)
         elif finding.kind == "none_different":
-            one = float(ndtr(reach / spread) - ndtr(-reach / spread))
+            one = _doubted(m.doubt.reversal, float(ndtr(reach / spread) - ndtr(-reach / spread)))
         else:
-            one = float(ndtr(-reach / spread)) if finding.significant else 0.5
+            one = _doubted(m.doubt.reversal, float(ndtr(-reach / spread))) if finding.significant else 0.5
         total += weight * one
     return total
+
+
+def _doubted(wrong: float, probability: float) -> float:
+    """One of three outcomes as reported, as for every mechanism."""
+    return wrong / 2 + (1 - 1.5 * wrong) * probability

@@ -10,6 +10,7 @@ stated priors. `unexplained` is no mechanism: every contrast free under a weak p
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,8 @@ def weigh(
     if spent is None:
         raise PosteriorError(f'unknown effort "{effort}"; choose one of {", ".join(EFFORTS)}')
     rules = _rules(case)
+    if until is not None and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", until):
+        raise PosteriorError(f'until "{until}": write a year, month or day, such as 2018, 2018-07 or 2018-07-31')
     slugs = list(mechanisms or case.wirings)
     teller = _Teller(progress)
     structures = [structure for slug in slugs for structure in list_structures(case, slug)]
@@ -175,14 +178,19 @@ def mix(shares: Sequence[float], logs: Sequence[LogMean], less: Sequence[LogMean
     """
     top = _mixed(shares, logs)
     weights = _weights(shares, logs)
-    parts = [w * (m.without - m.value) for w, m in zip(weights, logs, strict=True)]
+    parts = [_pull(w, m) for w, m in zip(weights, logs, strict=True)]
     value = top
     if less is not None:
         value = top - _mixed(shares, less)
         below = _weights(shares, less)
-        parts = [p - w * (m.without - m.value) for p, w, m in zip(parts, below, less, strict=True)]
+        parts = [p - _pull(w, m) for p, w, m in zip(parts, below, less, strict=True)]
     variance = sum((len(p) - 1) / len(p) * float(((p - p.mean()) ** 2).sum()) for p in parts if len(p) > 1)
     return Number(value, math.sqrt(variance) if math.isfinite(variance) else math.inf)
+
+
+def _pull(weight: float, log: LogMean) -> Array:
+    """How far each replicate moves a mixture (replicate); nothing where the part has no weight."""
+    return weight * (log.without - log.value) if weight > 0 else np.zeros(len(log.without))
 
 
 def _mixed(shares: Sequence[float], logs: Sequence[LogMean]) -> float:
@@ -266,7 +274,8 @@ def _value_without(cloud: Cloud, ids: Sequence[str], left_out: str, sd: float) -
     if left_out not in ids:
         return spread_trials(total, sd)
     if len(ids) == len(studies):
-        return spread_trials(total - likelihood.last[:, studies.index(left_out)], sd)
+        rest = total - likelihood.last[:, studies.index(left_out)]
+        return spread_trials(np.where(np.isfinite(total), rest, -np.inf), sd)  # a failed draw stays one
     return spread_trials(likelihood.total([name for name in ids if name != left_out]), sd)
 
 
@@ -447,6 +456,9 @@ def rival_probabilities(
     for prior in rules.priors:
         shares = prior.shares(groups)
         peak = max(logs[slug] for slug in groups)
+        if not math.isfinite(peak):
+            found[prior.name] = shares
+            continue
         weights = {slug: shares[slug] * math.exp(logs[slug] - peak) for slug in groups}
         total = sum(weights.values()) or 1.0
         found[prior.name] = {slug: weight / total for slug, weight in weights.items()}
