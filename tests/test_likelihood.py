@@ -209,20 +209,16 @@ def chance_of_any(rules: Rules, outcomes: str, wrong: float, scoring: Scoring = 
     return np.sum(each, axis=0)
 
 
-UNEVEN = pytest.mark.xfail(strict=True, reason="none_different keeps two outcomes where a sign counts three")
-DOUBTED = pytest.mark.xfail(strict=True, reason="what a row takes as given is computed without doubt")
-
-
 @pytest.mark.parametrize(
     ("outcomes", "wrong"),
-    [("bare", 0.0), ("bare", 0.1), ("three", 0.0), pytest.param("three", 0.1, marks=UNEVEN)],
+    [("bare", 0.0), ("bare", 0.1), ("three", 0.0), ("three", 0.1)],
 )
 def test_exhaustive_outcomes_have_probability_one(rules: Rules, outcomes: str, wrong: float) -> None:
     """With unknown standard errors; doubt moves probability from outcome to outcome and loses none."""
     np.testing.assert_allclose(chance_of_any(rules, outcomes, wrong), 1, rtol=1e-12)
 
 
-@pytest.mark.parametrize("wrong", [0.0, pytest.param(0.1, marks=DOUBTED)])
+@pytest.mark.parametrize("wrong", [0.0, 0.1])
 def test_what_a_stopped_trial_can_show_has_probability_one(rules: Rules, wrong: float) -> None:
     """Given that it crossed a bound on either side, it shows one of two outcomes."""
     rules = replace(rules, doubts={**rules.doubts, "read": Doubt(1.0, wrong)})
@@ -250,14 +246,13 @@ def test_a_stopped_trials_contrast_is_a_normal_law_cut_to_beyond_the_bound(rules
     np.testing.assert_array_equal(untouched, plain)
 
 
-@pytest.mark.parametrize("wrong", [0.0, pytest.param(0.1, marks=DOUBTED)])
+@pytest.mark.parametrize("wrong", [0.0, 0.1])
 def test_published_outcomes_have_probability_one(rules: Rules, wrong: float) -> None:
     """A null result is published `published_share` times as often: of what is published, outcomes sum to 1."""
     total = chance_of_any(rules, "three", wrong, Scoring(selected=True))
     np.testing.assert_allclose(total, 1, rtol=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="a bare sign counts as not significant, though it may have been")
 def test_published_bare_signs_have_probability_one(rules: Rules) -> None:
     np.testing.assert_allclose(chance_of_any(rules, "bare", 0.0, Scoring(selected=True)), 1, rtol=1e-9)
 
@@ -328,17 +323,14 @@ def joint(rules: Rules, errors: Sequence[float], values: Sequence[float], correl
     return found - exact
 
 
-COARSE = pytest.mark.xfail(strict=True, reason="nine nodes miss what findings leave of the deviate they share")
-
-
 @pytest.mark.parametrize(
     ("correlation", "trial_sds"),
     [
         (0.0, slice(0, 2)),
         (0.4, slice(0, 2)),
-        pytest.param(0.4, slice(None), marks=COARSE),
-        pytest.param(0.7, slice(None), marks=COARSE),
-        pytest.param(0.9, slice(None), marks=COARSE),
+        (0.4, slice(None)),
+        (0.7, slice(None)),
+        (0.9, slice(None)),
     ],
 )
 @pytest.mark.parametrize("values", [(-4.0, -3.0), (-1.0, 2.0), (-4.0, -3.0, -2.0)])

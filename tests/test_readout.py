@@ -311,7 +311,6 @@ def test_every_function_of_a_late_rule_means_what_python_means(name: str) -> Non
     np.testing.assert_allclose(readout.read(0.0, {}, {"size": a, "other": b})["seen"], wanted, rtol=1e-14)
 
 
-@pytest.mark.xfail(strict=True, raises=NameError, reason="readout._FUNCTIONS lacks Factorial")
 def test_a_factorial_can_be_read_late() -> None:
     text = sbml({"size": 3.0, "s": 1.0}, {"seen": call("factorial", ci("size"))}, {"s": call("minus", ci("s"))})
     readout = build_readout(bare(text), ["seen"], ["size"])

@@ -68,8 +68,7 @@ def weigh(
     if spent is None:
         raise PosteriorError(f'unknown effort "{effort}"; choose one of {", ".join(EFFORTS)}')
     rules = _rules(case)
-    if until is not None and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", until):
-        raise PosteriorError(f'until "{until}": write a year, month or day, such as 2018, 2018-07 or 2018-07-31')
+    _check_date(until)
     slugs = list(mechanisms or case.wirings)
     teller = _Teller(progress)
     structures = [structure for slug in slugs for structure in list_structures(case, slug)]
@@ -160,8 +159,14 @@ def _fill_all(case: Case, layouts: Sequence[Layout], effort: Effort, seed: int, 
         return list(pool.map(fill, layouts))
 
 
+def _check_date(until: str | None) -> None:
+    if until is not None and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", until):
+        raise PosteriorError(f'until "{until}": write a year, month or day, such as 2018, 2018-07 or 2018-07-31')
+
+
 def _dated(studies: Sequence[Study], until: str | None) -> tuple[Study, ...]:
     """Studies dated up to a year, month or day; a coarser date counts when it has begun."""
+    _check_date(until)
     kept = tuple(s for s in studies if until is None or s.date <= until or s.date.startswith(until))
     if not kept:
         raise PosteriorError(f"--until {until}: no weighed study is that old; the first is of {studies[0].date}")
