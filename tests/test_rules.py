@@ -79,7 +79,7 @@ def test_a_worse_grade_is_never_doubted_less(case: Case) -> None:
     ("old", "new", "words"),
     [
         ("[doubt.recalled]\nerror = 1.5\nreversal = 0.05\n", "", ["doubt", "recalled"]),
-        ("correlation = { value = 0.7,", "correlation = { value = 1,", ["outcomes.correlation", "below 1"]),
+        ("correlation = { value = 0.7,", "correlation = { value = 1,", ["outcomes.correlation", "less than 1"]),
         ('reference_scale = "HAM-D17"', 'reference_scale = "HAM-D71"', ["reference_scale", "HAM-D71"]),
         ("sd = { value = 2,", "sd = { value = -2,", ["trial_effect.sd", "greater than 0"]),
         ("sd = { value = 2,", "sd = { value = inf,", ["trial_effect.sd", "finite"]),

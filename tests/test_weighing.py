@@ -325,7 +325,7 @@ def test_leaving_one_study_out_equals_weighing_the_others(name: str) -> None:
     assert found.value == pytest.approx(wanted, abs=1e-9)
 
 
-EARLIER = pytest.mark.xfail(strict=True, reason="up to a date, leaving out one sign of a paradigm leaves later ones given it")
+EARLIER = pytest.mark.xfail(strict=True, reason="up to a date, later signs of a paradigm stay given the one left out")
 
 
 @pytest.mark.parametrize("name", ["s0", pytest.param("s1", marks=EARLIER), "s2", "s3"])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .claims import check_claims
     from .errors import AntagonyError
     from .population import Draws, Population, draw_parameters, sample_population
+    from .posterior.weighing import weigh
     from .regimen import Regimen, parse_regimen
     from .report import write_report
     from .simulation import Arm, Tolerances, simulate
@@ -38,6 +39,7 @@ __all__ = [
     "reach_verdict",
     "sample_population",
     "simulate",
+    "weigh",
     "write_report",
 ]
 
@@ -49,6 +51,7 @@ _HOMES = {
     "simulation": ("Arm", "Tolerances", "simulate"),
     "claims": ("check_claims",),
     "verdict": ("reach_verdict",),
+    "posterior.weighing": ("weigh",),
     "report": ("write_report",),
 }
 

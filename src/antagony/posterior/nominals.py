@@ -1,8 +1,10 @@
 """Nominal values by one rule for every mechanism: the posterior median given the calibrating studies.
 
-    base variants;   prior draws weighed by what the calibrating studies found;   weighted median of each number
+    base variants;   prior draws weighed by what the calibrating studies found;   weighted median of each number taught
 
-They are written beside the case, one file a mechanism, named after all that they follow from.
+A number of which those studies teach nothing keeps the value of its row, which may be a source's own. So does the
+outcome scale, which is solved at the others. They are written beside the case, one file a mechanism, named after all
+that they follow from.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from scipy.special import ndtri
 
 from ..case import Case
 from ..files import write_text
@@ -21,6 +25,7 @@ from .prediction import keep_needed_points
 
 NOMINAL_EFFORT = Effort("nominal", 1024, 4, 8, 32, 0.05, 500.0, 0, 0, 0)
 DIGITS = 5
+TAUGHT = 0.1  # prior SDs by which a median must have moved; Monte-Carlo error is a fifth of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,18 @@ def base_structure(case: Case, slug: str) -> Structure:
 
 
 def find_nominals(case: Case, slug: str, *, seed: int = 1, effort: Effort = NOMINAL_EFFORT) -> Nominals:
-    """Medians of the base variants of a mechanism, given the calibrating studies."""
+    """Medians of the base variants of a mechanism, given the calibrating studies, where these moved them."""
     layout = keep_needed_points(case, lay_out(case, base_structure(case, slug), role="calibrating"))
     cloud = fill_cloud(case, layout, effort, seed=seed)
     logs = cloud.value(None, case.rules.trial_sd if case.rules else 1.0)
     weight = cloud.posterior(logs)
     drawn = cloud.cube.draws(cloud.u).values
-    values = {p.id: weighted_quantile(drawn[p.id], weight, 0.5) for p in cloud.cube.parameters}
+    solved = case.calibration.parameter if case.calibration else ""
+    values = {}
+    for p in cloud.cube.parameters:
+        median = weighted_quantile(cloud.u[:, cloud.cube.column(p.id)], weight, 0.5)
+        if p.id != solved and abs(float(ndtri(median))) > TAUGHT:
+            values[p.id] = weighted_quantile(drawn[p.id], weight, 0.5)
     return Nominals(slug, values, cloud.effective_draws(logs))
 
 
