@@ -52,10 +52,8 @@ class Rows:
     findings: tuple[Findings, ...]
 
 
-def look_again(
-    case: Case, cloud: Cloud, kept: Sequence[Study], rules: Rules, effort: Effort, seed: int, *, score_anew: bool = True
-) -> Rows:
-    """Run every finding for some posterior draws of a structure, and score them as each row says (`score_anew`).
+def look_again(case: Case, cloud: Cloud, kept: Sequence[Study], rules: Rules, effort: Effort, seed: int) -> Rows:
+    """Run every finding for some posterior draws of a structure, and score them as each row says.
 
     What was run and what came of it is stored beside the cloud.
     """
@@ -72,7 +70,7 @@ def look_again(
     path = cloud_path(case, cloud.structure, effort, seed)
     path = path.with_name(f"{path.stem}-rows-{digest}.npz")
     order = [(study, f) for study, f in scored_findings(case, primary=False) if study.id in set(ids)]
-    names = list(row_scorings(rules)) if score_anew else []
+    names = list(row_scorings(rules))
     kept_numbers = load_arrays(path)
     if kept_numbers is None:
         rows, back = np.unique(chosen, return_inverse=True)
@@ -82,7 +80,7 @@ def look_again(
             for study, some in found.items()
             if study in set(ids)
         }
-        ratios = _ratios(case, predictions, kept, rules, weights) if score_anew else {}
+        ratios = _ratios(case, predictions, kept, rules, weights)
         findings = _findings(predictions, kept, rules, weights, seed)
         table = np.array([[f.predicted, f.low, f.high, f.fitted, f.chance] for f in findings])
         listed = np.array([[r.everything, r.calibrating, r.error] for r in ratios.values()]).reshape(-1, 3)

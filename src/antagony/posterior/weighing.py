@@ -31,6 +31,7 @@ from .bank import Course, Layout, Scored, compose_models, lay_out, plan_courses
 from .cloud import EFFORTS, Cloud, Effort, LogMean, cloud_path, fill_cloud, read_cloud, spread_trials
 from .cube import Structure, list_structures
 from .fragility import learn_parameters, sweep_priors
+from .likelihood import TRIAL_SDS
 from .prediction import keep_needed_points
 from .sentences import fragile_sentences, main_sentences
 from .unexplained import log_unexplained
@@ -231,8 +232,9 @@ def _weigh_one(
     weights = _weights(shares, all_of)
     whole = len(kept) == len(group[0].cloud.likelihood.studies)
     worth = [g for g, w in zip(group, weights, strict=True) if w >= WORTH]
+    without = _leave_out(group, kept, sd)
     rows = _plain_rows(case, group, kept, rules)
-    again = [look_again(case, g.cloud, kept, rules, effort, seed, score_anew=whole) for g in worth]
+    again = [look_again(case, g.cloud, kept, rules, effort, seed) for g in worth] if whole else []
     rows |= _again_rows(worth, all_of, cal_of, group, again)
     teller.step(f"{slug}: weighed")
     main = group[int(np.argmax(weights))].cloud
@@ -244,9 +246,9 @@ def _weigh_one(
         log_marginal=mix(shares, all_of),
         calibrating=mix(shares, cal_of),
         partial=mix(shares, all_of, cal_of),
-        scores={s.id: mix(shares, all_of, _without(group, ids, s.id, sd)) for s in kept},
+        scores={s.id: mix(shares, all_of, without.everything[s.id]) for s in kept},
         in_turn=_in_turn(group, kept, sd),
-        leave_one_out=_leave_one_out(group, kept, sd, all_of, cal_of),
+        leave_one_out=_leave_one_out(group, kept, without, cal_of),
         alone=_alone(group, kept, sd, cal_of),
         rows=rows,
         structures=tuple(
@@ -267,55 +269,78 @@ def _weigh_one(
 WORTH = 0.02  # posterior share below which a structure of a mechanism is not looked at anew
 
 
-def _without(group: Sequence[_Share], ids: Sequence[str], left_out: str, sd: float) -> list[LogMean]:
-    """Log marginals of the named studies without one of them; of a paradigm the others stay together."""
-    return [g.cloud.log_mean(_value_without(g.cloud, ids, left_out, sd)) for g in group]
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """Log means of some studies without each of them, structure by structure: study id -> one a structure."""
+
+    everything: Mapping[str, Sequence[LogMean]]
+    calibrating: Mapping[str, Sequence[LogMean]]
 
 
-def _value_without(cloud: Cloud, ids: Sequence[str], left_out: str, sd: float) -> Array:
+def _leave_out(group: Sequence[_Share], kept: Sequence[Study], sd: float) -> _LeftOut:
+    """Leave out each study once; of the calibrating ones also among themselves."""
+    ids, first = [s.id for s in kept], [s.id for s in kept if s.role == CALIBRATING]
+    found = []
+    for names in (ids, first):
+        rest: dict[str, list[LogMean]] = {name: [] for name in names}
+        for g in group:
+            total = g.cloud.likelihood.total(names)
+            for name in names:
+                rest[name].append(g.cloud.log_mean(_value_without(g.cloud, total, names, name, sd)))
+        found.append(rest)
+    return _LeftOut(*found)
+
+
+def _value_without(cloud: Cloud, total: Array, ids: Sequence[str], left_out: str, sd: float) -> Array:
+    """Log likelihood (draw) of the named studies, whose `total` (draw, trial SD) is given, without one of them.
+
+    Given all others of its paradigm where all studies are named. Of a stretch of them the terms are summed that are
+    left, each given the studies before it: a sign in animals that came later stays given the one left out.
+    """
     likelihood = cloud.likelihood
     studies = [s.id for s in likelihood.studies]
-    total = likelihood.total(ids)
-    if left_out not in ids:
-        return spread_trials(total, sd)
-    if len(ids) == len(studies):
-        rest = total - likelihood.last[:, studies.index(left_out)]
-        return spread_trials(np.where(np.isfinite(total), rest, -np.inf), sd)  # a failed draw stays one
-    return spread_trials(likelihood.total([name for name in ids if name != left_out]), sd)
+    terms = likelihood.last if len(ids) == len(studies) else likelihood.each
+    with np.errstate(invalid="ignore"):
+        rest = total - terms[:, studies.index(left_out)]
+    return spread_trials(np.where(np.isfinite(total), rest, -np.inf), sd)  # a failed draw stays one
 
 
 def _leave_one_out(
-    group: Sequence[_Share], kept: Sequence[Study], sd: float, all_of: Sequence[LogMean], cal_of: Sequence[LogMean]
+    group: Sequence[_Share], kept: Sequence[Study], without: _LeftOut, cal_of: Sequence[LogMean]
 ) -> dict[str, Number]:
     """The partial without each study."""
-    shares, ids = [g.share for g in group], [s.id for s in kept]
-    first = [s.id for s in kept if s.role == CALIBRATING]
-    found = {}
-    for study in kept:
-        rest = _without(group, ids, study.id, sd)
-        base = _without(group, first, study.id, sd) if study.role == CALIBRATING else cal_of
-        found[study.id] = mix(shares, rest, base)
-    return found
+    shares = [g.share for g in group]
+    return {
+        s.id: mix(shares, without.everything[s.id], without.calibrating[s.id] if s.role == CALIBRATING else cal_of)
+        for s in kept
+    }
 
 
 def _alone(group: Sequence[_Share], kept: Sequence[Study], sd: float, cal_of: Sequence[LogMean]) -> dict[str, Number]:
     """log p(study | calibrating studies); of a calibrating one log p(study)."""
     shares, first = [g.share for g in group], [s.id for s in kept if s.role == CALIBRATING]
+    before = [g.cloud.likelihood.total(first) for g in group]
     found = {}
     for study in kept:
-        before = first if study.role != CALIBRATING else []
-        now = [g.cloud.log_mean(g.cloud.value([*before, study.id], sd)) for g in group]
-        found[study.id] = mix(shares, now, cal_of if before else None)
+        known = study.role == CALIBRATING
+        totals = [
+            g.cloud.likelihood.total([study.id]) + (0.0 if known else total)
+            for g, total in zip(group, before, strict=True)
+        ]
+        now = [g.cloud.log_mean(spread_trials(total, sd)) for g, total in zip(group, totals, strict=True)]
+        found[study.id] = mix(shares, now, None if known else cal_of)
     return found
 
 
 def _in_turn(group: Sequence[_Share], kept: Sequence[Study], sd: float) -> dict[str, Number]:
     """log p(study | those before it), study by study in order of date."""
-    shares, ids = [g.share for g in group], [s.id for s in kept]
+    shares = [g.share for g in group]
     before = [LogMean(0.0, np.zeros(len(g.cloud.without))) for g in group]
+    totals = [np.zeros((len(g.cloud.u), TRIAL_SDS.size)) for g in group]
     found = {}
-    for i, study in enumerate(kept):
-        now = [g.cloud.log_mean(g.cloud.value(ids[: i + 1], sd)) for g in group]
+    for study in kept:
+        totals = [total + g.cloud.likelihood.total([study.id]) for g, total in zip(group, totals, strict=True)]
+        now = [g.cloud.log_mean(spread_trials(total, sd)) for g, total in zip(group, totals, strict=True)]
         found[study.id] = mix(shares, now, before)
         before = now
     return found
