@@ -106,7 +106,7 @@ def test_what_parts_draws_is_the_kolmogorov_smirnov_distance() -> None:
 def test_a_mechanism_that_cannot_be_calibrated_says_so_where_it_matters(case: Case) -> None:
     study = case.studies["murrough_2013"]
     wild = replace(study, findings=tuple(replace(f, value=-40.0) if f.calibrates else f for f in study.findings))
-    other = replace(case, studies={**case.studies, "murrough_2013": wild}, _composed=case._composed)
+    other = replace(case, studies={**case.studies, "murrough_2013": wild}, _composed=case._composed, nominals={})
     asked = [claim(), claim(id="block", output="nmda_block", relation="rises", margin=0.01, at=1.0)]
     score, block = check_claims(other, "camp_crosstalk", asked, draws=8)
     assert (score.uncalibrated, score.holds, score.share) == (True, False, 0.0)

@@ -233,7 +233,7 @@ def test_a_mechanism_without_a_scale_is_marked(case: Case) -> None:
     study = case.studies["murrough_2013"]
     wild = replace(study, findings=tuple(replace(f, value=-40.0) if f.calibrates else f for f in study.findings))
     asked = tuple(c for c in case.claims if c.id in ("s2_score", "s2_block"))
-    other = replace(case, studies={**case.studies, "murrough_2013": wild}, claims=asked, own_claims={})
+    other = replace(case, studies={**case.studies, "murrough_2013": wild}, claims=asked, own_claims={}, nominals={})
     matrix = fill_matrix(other, ["camp_crosstalk"], draws=4)
     cells = {row.claim.id: matrix_cell(row.results[0]) for row in matrix.rows}
     assert cells["s2_score"] == "n/c0"

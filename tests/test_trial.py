@@ -155,7 +155,7 @@ def test_patients_leave_by_what_their_dropout_sees(case: Case) -> None:
     rows = dict(case.shared)
     rows["dropout_rate"] = replace(rows["dropout_rate"], nominal=0.01)
     rows["dropout_slope"] = replace(rows["dropout_slope"], nominal=3.0)
-    harsh = replace(case, shared=rows, _composed={})
+    harsh = replace(case, shared=rows, _composed={}, nominals={})
     made = parallel(50, visits=(24.0, 72.0), estimands=(Estimand("primary", ("ketamine", "placebo"), 72.0),))
     lost = {}
     kinds: tuple[Dropout, ...] = ("none", "at_random", "not_at_random")

@@ -82,7 +82,7 @@ def test_calibration_meets_the_published_difference(case: Case) -> None:
 def test_a_target_out_of_reach_is_reported_and_not_forced(case: Case) -> None:
     study = case.studies["murrough_2013"]
     wild = replace(study, findings=tuple(replace(f, value=-40.0) if f.calibrates else f for f in study.findings))
-    other = replace(case, studies={**case.studies, "murrough_2013": wild}, _composed=case._composed)
+    other = replace(case, studies={**case.studies, "murrough_2013": wild}, _composed=case._composed, nominals={})
     solved = calibrate(other, "camp_crosstalk", NOMINAL)
     assert not solved.reached.any()
     assert -40 < solved.best[0] < -10

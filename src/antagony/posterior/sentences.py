@@ -96,7 +96,8 @@ def _against_nothing(weighing: Weighing, rivals: Sequence[Weighed]) -> str:
             f"{bayes_factor(gap)}, so each fits no better than no mechanism."
         )
     gap = rivals[0].partial.value - free
-    lost = f" {_listed(worse)} fit no better than no mechanism." if worse else " Every rival does."
+    verb = "fits" if len(worse) == 1 else "fit"
+    lost = f" {_listed(worse)} {verb} no better than no mechanism." if worse else " Every rival does."
     error = rivals[0].partial.error
     return (
         f"{rivals[0].slug} beats the reference in which every contrast is free: Bayes factor {bayes_factor(gap)} "

@@ -27,7 +27,7 @@ EFFORTS = ("thorough", "standard", "quick")
 def keep_answer(case: Case, weighing: Weighing, *, beside_case: bool = False) -> Path:
     """Write an answer over all rivals and studies to the cache, or beside the case in place of older ones."""
     folder = _beside(case) if beside_case else _cached()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o755 if beside_case else 0o700)
     path = folder / _name(case, weighing.effort)
     text = json.dumps(_plain(weighing))
 
