@@ -301,7 +301,9 @@ def weigh(
     with show_progress() as tell:
         answer = weigh(opened, mechanisms=mechanism, effort=effort, seed=seed, until=until, progress=tell)
     if mechanism is None and until is None:
-        keep_answer(opened, answer, beside_case=keep)
+        keep_answer(opened, answer)
+        if keep:
+            keep_answer(opened, answer, beside_case=True)
     if out is not None:
         write_weighing(answer, out)
     if as_json:
