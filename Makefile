@@ -17,7 +17,7 @@ verdict: $(VENV)/.installed-core ## the whole answer over the packaged case: pri
 	@$(VENV)/bin/antagony verdict --out verdict.html $(ARGS)
 
 test: $(VENV)/.installed-dev ## all tests; ARGS="-k kernel" chooses
-	@$(VENV)/bin/python -m pytest -q $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -n auto $(ARGS)
 
 check: $(VENV)/.installed-dev ## style, types, and everything that the packaged case holds
 	@$(VENV)/bin/ruff check .
@@ -26,7 +26,7 @@ check: $(VENV)/.installed-dev ## style, types, and everything that the packaged 
 
 quick: $(VENV)/.installed-dev ## style and the fast tests
 	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/python -m pytest -q -m "not slow" $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -n auto -m "not slow" $(ARGS)
 
 conformance: $(VENV)/.installed-dev ## outside suites of models and dosing records, read from SUITES
 	@$(VENV)/bin/python proofs/conformance.py $(ARGS)

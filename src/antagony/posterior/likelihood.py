@@ -260,7 +260,7 @@ class LogLikelihood:
         """Sum over some studies (draw, trial SD); all where none are named."""
         chosen = None if keep is None else set(keep)
         some = [i for i, s in enumerate(self.studies) if chosen is None or s.id in chosen]
-        return self.each[:, some].sum(axis=1)
+        return self.each[:, some].sum(axis=1, dtype=np.float64)  # stored in single precision, never summed in it
 
 
 def log_likelihoods(
