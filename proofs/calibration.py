@@ -36,6 +36,7 @@ from antagony.study import Study
 Array = NDArray[np.float64]
 
 SIZE, EACH = 512, 2  # early draws of a block, late draws beside each
+NODES = 2  # of a trial's own course: truth and weighing share them, so calibration needs no more
 RANKED = ("gated_surge", "glutamate_surge")
 TRUE = ("camp_crosstalk", "gated_surge", "opioid_release", "glutamate_surge")
 SHARPER = ("gated_surge", "glutamate_surge")
@@ -64,7 +65,7 @@ KNOWN: dict[str, list[Array]] = {}
 def read_bank(case: Case, structure: Structure, blocks: int) -> Bank:
     """Blocks of a structure, run where they are not stored, and their predictions."""
     layout = keep_needed_points(case, lay_out(case, structure))
-    predictor, parts, points = Predictor(case, layout), [], []
+    predictor, parts, points = Predictor(case, layout, nodes=NODES), [], []
     for block in range(blocks):
         early, carried = stored_block(layout, SIZE, seed=1, block=block)
         _, late = draw_cube(layout.cube, SIZE, EACH, seed=1, block=block)

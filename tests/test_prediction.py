@@ -249,7 +249,7 @@ def test_nodes_lie_inside_the_priors_and_average_as_they_do() -> None:
     predictor = predictor_of("none")
     seen = 0
     for study in {s.study.id: s.study for s in predictor.layout.scored if s.study.is_human}.values():
-        priors = trial_priors(predictor.case, study, predictor.rows)
+        priors = trial_priors(predictor.case, study.trial, predictor.rows)
         for name, values in trial_nodes(predictor.case, study, predictor.rows, 64).items():
             low, high = priors[name].support
             assert values.shape == (64,)
@@ -262,7 +262,7 @@ def test_nodes_lie_inside_the_priors_and_average_as_they_do() -> None:
 
 def test_what_a_trial_states_it_does_not_draw(case: Case) -> None:
     rows = case.parameters("none")
-    murrough = trial_priors(case, case.studies["murrough_2013"], rows)
+    murrough = trial_priors(case, case.studies["murrough_2013"].trial, rows)
     assert murrough["placebo_size"] == Prior("uniform", (0.1, 0.9))  # stated, with a prior of its own
     assert "score_baseline" not in murrough  # stated, without
     assert murrough["placebo_time"] == rows["placebo_time"].prior
@@ -275,7 +275,7 @@ def test_a_baseline_that_is_not_known_is_a_share_of_the_scale(case: Case) -> Non
     tops = set()
     for study in studies:
         top = study.trial.values.get("score_max", 52.0)
-        prior = trial_priors(case, study, rows)["score_baseline"]
+        prior = trial_priors(case, study.trial, rows)["score_baseline"]
         assert prior.distribution == "uniform"
         np.testing.assert_allclose(prior.parameters, (20 * top / 52, 30 * top / 52), rtol=1e-12)
         arm = study_arm(case, study, study.design.arms[0].id)

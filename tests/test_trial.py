@@ -13,9 +13,9 @@ import pytest
 import antagony.trial as trial_module
 from antagony.case import Case
 from antagony.condition import Condition, Probe
-from antagony.design import IDEAL, REALISTIC, Dropout, Enrolment, Estimand, Plan, plan_study, sequences_of, trial_values
+from antagony.design import IDEAL, REALISTIC, Dropout, Enrolment, Estimand, Plan, plan_study, sequences_of
 from antagony.errors import StudyError
-from antagony.study import Arm, Design, Trial, TrialNumber
+from antagony.study import Arm, Design, Trial, TrialNumber, trial_values
 from antagony.trial import TrialRun, compare_study, simulate_trial, true_effects
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"

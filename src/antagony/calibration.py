@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .case import Case
-from .design import trial_values
 from .errors import CaseError
 from .population import NOMINAL, TYPICAL, Draws, Population, draw_parameters, sample_population
 from .readout import late_parameters
 from .simulation import Arm, Snapshot, snapshot
-from .study import Study
+from .study import Study, trial_values
 
 Array = NDArray[np.float64]
 PATIENTS = 32  # over whom `calibrate_over_patients` averages

@@ -703,9 +703,10 @@ def _text(path: Path) -> str:
 
 
 def _hash(folder: Path) -> str:
-    """Fingerprint of every file of the folder, independent of where it lies."""
+    """Fingerprint of every file of the folder that its answers follow from, independent of where it lies."""
     digest = hashlib.sha256()
-    apart = {"__pycache__", "nominal", "answers"}  # what was computed from the rest is no part of it
+    computed = {"__pycache__", "nominal", "answers"}
+    apart = computed | {"designs"}  # a trial that might be run says nothing of the mechanisms
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and not apart & {*p.relative_to(folder).parts}):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

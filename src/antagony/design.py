@@ -7,7 +7,7 @@ What a plan leaves out (dropout, spread of baselines, residual of a visit) the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -329,14 +329,3 @@ def _estimand_faults(plan: Plan, known: Sequence[str]) -> Iterator[tuple[str, st
             yield where, "an estimand follows one arm, compares two, or two pairs (an interaction)"
         if len(estimand.arms) == 4 and (plan.design.kind != "parallel" or estimand.measure != "difference"):
             yield where, "an interaction of four arms is the difference of ratings in a parallel design"
-
-
-def trial_values(trial: Trial, default: Mapping[str, float]) -> dict[str, float]:
-    """The numbers of a trial by parameter id, the case's default trial where it states none.
-
-    A trial that names its scale's largest score but no baseline has the default trial's, as a share of the scale.
-    """
-    values = {**default, **trial.values}
-    if "score_baseline" not in trial.values and {"score_max", "score_baseline"} <= default.keys():
-        values["score_baseline"] = default["score_baseline"] / default["score_max"] * values["score_max"]
-    return values

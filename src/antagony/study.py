@@ -95,6 +95,17 @@ class Trial:
         return {name: number.prior for name, number in self.numbers.items() if number.prior is not None}
 
 
+def trial_values(trial: Trial, default: Mapping[str, float]) -> dict[str, float]:
+    """The numbers of a trial by parameter id, the case's default trial where it states none.
+
+    A trial that names its scale's largest score but no baseline has the default trial's, as a share of the scale.
+    """
+    values = {**default, **trial.values}
+    if "score_baseline" not in trial.values and {"score_max", "score_baseline"} <= default.keys():
+        values["score_baseline"] = default["score_baseline"] / default["score_max"] * values["score_max"]
+    return values
+
+
 @dataclass(frozen=True, slots=True)
 class Design:
     """Who receives what in which order, and when scores are taken (`visits` [h]; empty where not stated).

@@ -21,11 +21,12 @@ from .analysis import Comparison, compare_findings, estimate_all, summarise_arms
 from .calibration import calibrate_over_patients
 from .case import Case
 from .condition import Probe
-from .design import REALISTIC, Dropout, Estimand, Plan, Realism, trial_values
+from .design import REALISTIC, Dropout, Estimand, Plan, Realism
 from .errors import SimulationError, StudyError, near_miss
 from .mechanism import Mechanism
 from .population import NOMINAL, Draws, Population, draw_parameters, factors_of, spread_parameters
 from .simulation import Arm, Tolerances, simulate
+from .study import trial_values
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -44,11 +44,12 @@ SILENT = 1e-6  # relative change below which a number does nothing
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One run of the bank: what is given, and the moments that are kept."""
+    """One run of the bank: what is given, the moments that are kept, and when a state begins anew (see `Arm`)."""
 
     regimen: Regimen
     probes: tuple[Probe, ...]
     times: tuple[float, ...]
+    restarts: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
     @property
     def drugs(self) -> tuple[str, ...]:
@@ -221,10 +222,24 @@ def lay_out(
     `kinetics`: the kinetic numbers that differ between patients, by what a course gives (see `kinetics_of`); the
     numbers that move each course most where it is not given. `role`: only studies of that role.
     """
-    rules = case.rules
     courses, scored = plan_courses(case, primary=primary, role=role)
+    outputs = {s.finding.output for s in scored}
+    return lay_out_courses(case, structure, courses, outputs, scored=scored, kinetics=kinetics)
+
+
+def lay_out_courses(
+    case: Case,
+    structure: Structure,
+    courses: Sequence[Course],
+    outputs: Collection[str],
+    *,
+    scored: Sequence[Scored] = (),
+    kinetics: Mapping[str, Sequence[str]] | None = None,
+) -> Layout:
+    """The layout of any courses of a structure, from which some outputs are to be read; see `lay_out`."""
+    rules = case.rules
+    outputs = sorted(outputs)
     mechanisms = compose_models(case, structure, courses)
-    outputs = sorted({s.finding.output for s in scored})
     probed = {probe.parameter for course in courses for probe in course.probes}
     late = frozenset.intersection(*map(late_parameters, _distinct(mechanisms))) - probed
     scale = [name for name in rules.points if name in outputs] if rules else []
@@ -241,7 +256,7 @@ def lay_out(
         else:
             varying = [rows[name] for name in kinetics.get(_given_text(course), ())]
         models.append(Model(mechanism, readout, _points(varying)))
-    return Layout(structure, cube, courses, scored, tuple(models))
+    return Layout(structure, cube, tuple(courses), tuple(scored), tuple(models))
 
 
 def _points(varying: Sequence[Parameter]) -> Population:
@@ -356,9 +371,10 @@ def _run(
 ) -> Array:
     """What one course carries (draw, point, time, carried)."""
     tolerances = CHRONIC_TOLERANCES if course.regimen.is_chronic else REPLAY_TOLERANCES
+    arm = Arm(course.regimen, course.probes, restarts=dict(course.restarts))
     run = simulate(
-        mechanism, {"course": Arm(course.regimen, course.probes)}, course.times, population=people, draws=draws,
-        outputs=readout.carried, tolerances=tolerances, threads=threads,
+        mechanism, {"course": arm}, course.times, population=people, draws=draws, outputs=readout.carried,
+        tolerances=tolerances, threads=threads,
     )  # fmt: skip
     return np.stack([run[name].to_numpy()[0] for name in readout.carried], axis=-1)
 

@@ -9,6 +9,7 @@ are stored by the fingerprint of all that they follow from, so that a stopped ru
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -292,22 +293,30 @@ def cloud_path(case: Case, structure: Structure, effort: Effort, seed: int) -> P
 
 @cache
 def _code() -> str:
-    """Fingerprint of the package's source, apart from what only prints or draws."""
+    """Fingerprint of the modules that a cloud's numbers can follow from: this one, all that it imports, and so on."""
     root = Path(__file__).parent.parent
-    files = sorted([*root.glob("*.py"), *(root / "kernel").glob("*"), *(root / "posterior").glob("*.py")])
+    found, waiting = set[Path](), [Path(__file__)]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path, root)
     digest = hashlib.sha256()
-    for path in files:
-        if path.is_file() and path.stem not in FACES:
-            digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted({*found, *(p for p in (root / "kernel").glob("*") if p.is_file())}):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-FACES = {
-    *("cli", "printing", "report", "figures", "trial_report", "weighing_report", "weighing_figures", "matrix"),
-    *("verdict", "lint", "__init__", "answer", "sentences", "weighing", "fragility", "again", "unexplained"),
-    *("nominals", "storage", "synthesis"),
-}
-"""Modules of which no stored number follows."""
+def _imported(path: Path, root: Path) -> list[Path]:
+    """Modules of this package that a module imports anywhere in its text."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        folder = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+        places = [folder, *(folder / name.name for name in node.names)]
+        found += [p.with_suffix(".py") for p in places if p != root and p.with_suffix(".py").is_file()]
+    return found
 
 
 def _store(case: Case, cloud: Cloud, effort: Effort, seed: int) -> None:

@@ -21,7 +21,7 @@ from ..case import Case
 from ..parameters import Parameter, Prior
 from ..population import Draws, spread_parameters
 from ..readout import Readout, split_readout
-from ..study import Finding, Study
+from ..study import Finding, Study, Trial
 from .bank import ONE, Carried, Layout, Model, Scored, Visit, draw_cube, run_courses
 from .measures import mean_error, measure
 from .ratings import TYPICAL, average_patients, raters_of, sample_patients
@@ -206,14 +206,14 @@ def keep_needed_points(case: Case, layout: Layout) -> Layout:
     return replace(layout, models=models)
 
 
-def trial_priors(case: Case, study: Study, rows: Mapping[str, Parameter]) -> dict[str, Prior]:
+def trial_priors(case: Case, trial: Trial, rows: Mapping[str, Parameter]) -> dict[str, Prior]:
     """What a trial draws for itself: parameters of `per_trial` that it does not state, or states with a prior.
 
     A baseline that is not known is the case's, as a share of the scale.
     """
     priors: dict[str, Prior] = {}
     for name in case.rules.per_trial if case.rules else ():
-        own = study.trial.numbers.get(name)
+        own = trial.numbers.get(name)
         if own is not None:
             if own.prior is not None:
                 priors[name] = own.prior
@@ -221,7 +221,7 @@ def trial_priors(case: Case, study: Study, rows: Mapping[str, Parameter]) -> dic
         prior = rows[name].prior if name in rows else None
         if prior is None:
             continue
-        ratio = study.trial.values.get(TOP, case.trial.get(TOP, 1.0)) / case.trial.get(TOP, 1.0)
+        ratio = trial.values.get(TOP, case.trial.get(TOP, 1.0)) / case.trial.get(TOP, 1.0)
         if name == BASELINE and prior.distribution in ("uniform", "log-uniform"):
             prior = replace(prior, parameters=(ratio * prior.parameters[0], ratio * prior.parameters[1]))
         priors[name] = prior
@@ -230,7 +230,7 @@ def trial_priors(case: Case, study: Study, rows: Mapping[str, Parameter]) -> dic
 
 def trial_nodes(case: Case, study: Study, rows: Mapping[str, Parameter], nodes: int) -> dict[str, Array]:
     """Quadrature of a trial's own numbers: parameter -> values (node), points of an additive recurrence."""
-    priors = sorted(trial_priors(case, study, rows).items())
+    priors = sorted(trial_priors(case, study.trial, rows).items())
     if not priors:
         return {}
     golden = _generalised_golden(len(priors))
