@@ -34,6 +34,7 @@ from antagony.posterior.bank import (
     scored_findings,
     store_arrays,
     stored_block,
+    stored_blocks,
 )
 from antagony.posterior.cube import list_structures
 from antagony.posterior.likelihood import LogLikelihood
@@ -346,6 +347,19 @@ def test_a_stopped_write_leaves_no_half_block(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
+def test_blocks_run_together_are_the_blocks_run_alone(folder: Path) -> None:
+    """Bit for bit; one that was stored before joins those that are run."""
+    layout = short(layout_of())
+    alone = [stored_block(layout, 4, seed=3, block=block) for block in (1, 2, 3)]
+    for path in sorted(folder.rglob("*.npz"))[1:]:
+        path.unlink()
+    together = stored_blocks(layout, 4, seed=3, blocks=[1, 2, 3])
+    for (early, carried), (first, known) in zip(together, alone, strict=True):
+        assert (early == first).all()
+        same_bits(carried, known)
+    same_bits(stored_block(layout, 4, seed=3, block=3)[1], alone[2][1])
+
+
 @pytest.mark.parametrize("left", [0, 300])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_an_unreadable_block_is_run_anew(folder: Path, left: int) -> None:
@@ -419,24 +433,30 @@ def test_an_unreadable_cloud_leaves_no_file_open(case: Case, folder: Path) -> No
     assert not [w for w in told if issubclass(w.category, ResourceWarning)]
 
 
-def test_each_early_draw_stands_beside_its_late_ones(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+def test_each_early_draw_stands_beside_its_late_ones(
+    folder: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a cloud's block an early draw is repeated `each` times, and each time has another late one."""
     layout = short(layout_of())
     effort = replace(cloud.EFFORTS["quick"], size=5, each=3)
-    seen: dict[str, Array] = {}
 
-    def score(case: Case, layout: Layout, carried: Carried, u: Array) -> None:
-        seen["u"] = u
+    def score(case: Case, layout: Layout, carried: Carried, u: Array, predictor: object) -> LogLikelihood:
+        none = np.zeros((len(u), 0, 1))
+        return LogLikelihood((), none, none)
 
     monkeypatch.setattr(cloud, "score", score)
-    monkeypatch.setattr(
-        cloud, "stored_block",
-        lambda layout, size, seed, block: (draw_cube(layout.cube, size, 1, seed=seed, block=block)[0],
-                                           Carried((), np.zeros(size, dtype=bool))),
-    )  # fmt: skip
-    cloud._prior_block(case, layout, effort, 1, 0)
-    u, early = seen["u"], layout.cube.early_size
+    (block,) = cloud._Filling(case, layout, effort, 1, lambda text: None).draw_prior(range(1))
+    u, early = block.u, layout.cube.early_size
     assert u.shape == (15, layout.cube.size)
     assert (u[:, :early].reshape(5, 3, -1) == u[::3, None, :early]).all()
     assert len(np.unique(u[:, :early], axis=0)) == 5
     assert len(np.unique(u[:, early:], axis=0)) == 15
+
+
+def test_a_cloud_is_named_after_what_its_numbers_follow_from() -> None:
+    """Modules that a cloud's module imports, and so on; none that only reads or shows what was stored."""
+    root = Path(cloud.__file__).parent.parent
+    found = cloud._modules_behind(Path(cloud.__file__), root)
+    names = {path.relative_to(root).as_posix() for path in found}
+    assert {"posterior/likelihood.py", "simulation.py", "kernel/symbolic.py", "regimen.py", "rules.py"} <= names
+    assert not {"cli.py", "report.py", "verdict.py", "design.py", "posterior/weighing.py", "__init__.py"} & names

@@ -85,20 +85,47 @@ def simulate(
     """
     run = _Run(mechanism, population, draws, tolerances, portable, threads)
     chosen = tuple(mechanism.outputs if outputs is None else outputs)
+    placed = {name: arm if isinstance(arm, Arm) else Arm(arm) for name, arm in arms.items()}
+    kernel, moments, values, failures = _follow(run, placed, times, chosen)
+    return _dataset(mechanism, kernel, tuple(placed), moments, chosen, values, run, failures)
+
+
+def simulate_arm(
+    mechanism: Mechanism,
+    arm: Arm,
+    times: ArrayLike,
+    *,
+    population: Population,
+    draws: Draws,
+    outputs: Sequence[str],
+    tolerances: Tolerances,
+    threads: int | None = None,
+) -> Array:
+    """As `simulate`, of one arm, as a bare array (draw, subject, time, output): thousands of short runs have no labels.
+
+    Rows that fail are NaN from then on.
+    """
+    run = _Run(mechanism, population, draws, tolerances, portable=False, threads=threads)
+    return _follow(run, {"arm": arm}, times, tuple(outputs))[2][0]
+
+
+def _follow(
+    run: _Run, arms: Mapping[str, Arm], times: ArrayLike, outputs: tuple[str, ...]
+) -> tuple[Kernel, Array, Array, list[Failure]]:
+    """The kernel, the moments, values (arm, draw, subject, time, output), and what failed."""
     moments = np.ascontiguousarray(times, dtype=float)
     if moments.ndim != 1 or moments.size == 0 or not np.isfinite(moments).all() or (np.diff(moments) < 0).any():
         raise SimulationError("times must be a list of finite hours in ascending order")
-    placed = {name: arm if isinstance(arm, Arm) else Arm(arm) for name, arm in arms.items()}
-    kernel = run.kernel(placed.values())
-    for name in chosen:
+    kernel = run.kernel(arms.values())
+    for name in outputs:
         if name not in kernel.outputs:
-            raise SimulationError(f'{mechanism.slug} has no output "{name}"{near_miss(name, kernel.outputs)}')
-    shape = (draws.size, population.size, moments.size, len(chosen))
-    values = np.empty((len(placed), *shape))
+            raise SimulationError(f'{run.mechanism.slug} has no output "{name}"{near_miss(name, kernel.outputs)}')
+    shape = (run.draws.size, run.population.size, moments.size, len(outputs))
+    values = np.empty((len(arms), *shape))
     failures: list[Failure] = []
-    for i, (name, arm) in enumerate(placed.items()):
-        values[i] = run.arm(kernel, name, arm, moments, chosen, failures).reshape(shape)
-    return _dataset(mechanism, kernel, tuple(placed), moments, chosen, values, run, failures)
+    for i, (name, arm) in enumerate(arms.items()):
+        values[i] = run.arm(kernel, name, arm, moments, outputs, failures).reshape(shape)
+    return kernel, moments, values, failures
 
 
 def build_kernels(
@@ -203,8 +230,11 @@ class _Run:
     def parameters(self, kernel: Kernel, arm: Arm) -> Array:
         """One row of parameters for each draw and subject, probes of the whole run applied."""
         table = np.empty((self.draws.size, self.population.size, len(kernel.parameters)))
+        table[:] = kernel.defaults
+        moved = {*arm.values, *self.population.values, *self.population.factors, *self.draws.values}
         for i, (name, nominal) in enumerate(zip(kernel.parameters, kernel.defaults, strict=True)):
-            table[:, :, i] = self.values(name, float(nominal), arm)
+            if name in moved:
+                table[:, :, i] = self.values(name, float(nominal), arm)
         for probe in arm.probes:
             if probe.parameter not in kernel.parameters:
                 raise SimulationError(

@@ -9,7 +9,7 @@ baselines, patients' own effects) is read out of the bank without integrating.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -28,7 +28,7 @@ from ..population import Draws, Population, factors_of, spread_parameters
 from ..readout import Readout, build_readout, late_parameters
 from ..regimen import Regimen
 from ..replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES
-from ..simulation import Arm, simulate
+from ..simulation import Arm, simulate_arm
 from ..study import Finding, Study
 from .cube import Cube, Structure, build_cube
 
@@ -349,20 +349,23 @@ class Carried:
         """Some of the draws."""
         return Carried(tuple(v[keep] for v in self.values), self.failures[keep])
 
+    @staticmethod
+    def joined(parts: Sequence[Carried]) -> Carried:
+        """Draws one after another."""
+        columns = zip(*(part.values for part in parts), strict=True)
+        return Carried(tuple(np.concatenate(c) for c in columns), np.concatenate([p.failures for p in parts]))
 
-def run_courses(
-    layout: Layout, draws: Draws, *, tell: Callable[[int], None] = lambda done: None, threads: int | None = None
-) -> Carried:
-    """Run every course for some draws; `tell` hears how many courses are done.
+
+def run_courses(layout: Layout, draws: Draws, *, threads: int | None = None) -> Carried:
+    """Run every course for some draws.
 
     A draw in which a valid regimen cannot be solved has NaN there; whoever weighs counts it as zero likelihood.
     """
     values, failed = [], np.zeros(draws.size, dtype=bool)
-    for i, (course, model) in enumerate(zip(layout.courses, layout.models, strict=True)):
+    for course, model in zip(layout.courses, layout.models, strict=True):
         block = _run(course, model.mechanism, model.readout, model.points, draws, threads)
         failed |= ~np.isfinite(block).all(axis=(1, 2, 3))
         values.append(block)
-        tell(i + 1)
     return Carried(tuple(values), failed)
 
 
@@ -372,11 +375,10 @@ def _run(
     """What one course carries (draw, point, time, carried)."""
     tolerances = CHRONIC_TOLERANCES if course.regimen.is_chronic else REPLAY_TOLERANCES
     arm = Arm(course.regimen, course.probes, restarts=dict(course.restarts))
-    run = simulate(
-        mechanism, {"course": arm}, course.times, population=people, draws=draws, outputs=readout.carried,
-        tolerances=tolerances, threads=threads,
+    return simulate_arm(
+        mechanism, arm, course.times, population=people, draws=draws, outputs=readout.carried, tolerances=tolerances,
+        threads=threads,
     )  # fmt: skip
-    return np.stack([run[name].to_numpy()[0] for name in readout.carried], axis=-1)
 
 
 def bank_key(layout: Layout) -> str:
@@ -420,30 +422,44 @@ def draw_cube(cube: Cube, size: int, each: int, *, seed: int, block: int) -> tup
     return points(cube.early_size, size, 1), points(len(cube.late), size * each, 2)
 
 
-def stored_block(
-    layout: Layout, size: int, *, seed: int, block: int, tell: Callable[[int], None] = lambda done: None
-) -> tuple[Array, Carried]:
-    """One block of a bank, read where it is stored, run and stored otherwise: early columns, and what was carried."""
-    early, _ = draw_cube(layout.cube, size, 1, seed=seed, block=block)
-    u = np.column_stack([early, np.full((size, len(layout.cube.late)), 0.5)])
-    return early, _stored(layout, u, bank_folder(layout) / f"seed{seed}-{size}-{block}.npz", tell)
+def stored_block(layout: Layout, size: int, *, seed: int, block: int) -> tuple[Array, Carried]:
+    """One block of a bank; see `stored_blocks`."""
+    return stored_blocks(layout, size, seed=seed, blocks=[block])[0]
 
 
-def stored_run(layout: Layout, u: Array) -> Carried:
-    """What the courses carry for some points of the cube (draw, column), run once and stored by the points' digest."""
-    digest = hashlib.sha256(np.ascontiguousarray(u).tobytes()).hexdigest()[:24]
-    return _stored(layout, u, bank_folder(layout) / f"points-{digest}.npz", lambda done: None)
+def stored_blocks(layout: Layout, size: int, *, seed: int, blocks: Sequence[int]) -> list[tuple[Array, Carried]]:
+    """Blocks of a bank, read where they are stored, run together otherwise: early columns, what was carried."""
+    early = [draw_cube(layout.cube, size, 1, seed=seed, block=block)[0] for block in blocks]
+    late = np.full((size, len(layout.cube.late)), 0.5)
+    folder = bank_folder(layout)
+    paths = [folder / f"seed{seed}-{size}-{block}.npz" for block in blocks]
+    return list(zip(early, _stored(layout, [np.column_stack([e, late]) for e in early], paths), strict=True))
 
 
-def _stored(layout: Layout, u: Array, path: Path, tell: Callable[[int], None]) -> Carried:
-    """Read what was carried where it is stored and readable; run and store it otherwise."""
+def stored_runs(layout: Layout, points: Sequence[Array]) -> list[Carried]:
+    """What the courses carry for some sets of points of the cube (draw, column), each stored by its digest."""
+    digests = [hashlib.sha256(np.ascontiguousarray(u).tobytes()).hexdigest()[:24] for u in points]
+    folder = bank_folder(layout)
+    return _stored(layout, points, [folder / f"points-{digest}.npz" for digest in digests])
+
+
+def _stored(layout: Layout, points: Sequence[Array], paths: Sequence[Path]) -> list[Carried]:
+    """Read what was carried where it is stored and readable; run the rest in one go and store it."""
     names = [f"course{i}" for i in range(len(layout.courses))]
-    kept = load_arrays(path)
-    if kept is not None and {*names, "failures"} <= kept.keys():
-        return Carried(tuple(kept[name] for name in names), kept["failures"])
-    carried = run_courses(layout, layout.cube.draws(u), tell=tell)
-    store_arrays(path, dict(zip(names, carried.values, strict=True)) | {"failures": carried.failures})
-    return carried
+    found: list[Carried | None] = []
+    for path in paths:
+        kept = load_arrays(path)
+        whole = kept is not None and {*names, "failures"} <= kept.keys()
+        found.append(Carried(tuple(kept[name] for name in names), kept["failures"]) if kept and whole else None)
+    missing = [i for i, carried in enumerate(found) if carried is None]
+    if missing:
+        joined = run_courses(layout, layout.cube.draws(np.concatenate([points[i] for i in missing])))
+        ends = np.cumsum([len(points[i]) for i in missing])
+        for i, end in zip(missing, ends.tolist(), strict=True):
+            carried = joined.take(np.arange(end - len(points[i]), end))
+            store_arrays(paths[i], dict(zip(names, carried.values, strict=True)) | {"failures": carried.failures})
+            found[i] = carried
+    return [carried for carried in found if carried is not None]
 
 
 def load_arrays(path: Path) -> dict[str, NDArray] | None:

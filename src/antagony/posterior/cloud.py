@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -33,8 +33,8 @@ from .bank import (
     load_arrays,
     run_courses,
     store_arrays,
-    stored_block,
-    stored_run,
+    stored_blocks,
+    stored_runs,
 )
 from .cube import Cube, Structure, rebuild_cube
 from .likelihood import TRIAL_SDS, LogLikelihood, log_likelihoods, trial_sd_weights
@@ -46,6 +46,7 @@ Array = NDArray[np.float64]
 Tell = Callable[[str], None]
 
 TRANSLATION = "rodent_translation"
+BATCH = 256  # early draws run and scored together where blocks are smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +176,14 @@ def fill_cloud(case: Case, layout: Layout, effort: Effort, *, seed: int, tell: T
     Every block is stored as it comes, so that a run that was stopped goes on.
     """
     sd = case.rules.trial_sd if case.rules else 1.0
-    blocks: list[_Block] = []
+    filling = _Filling(case, layout, effort, seed, tell)
+    blocks = filling.draw_prior(range(effort.blocks))
     proposals: list[Proposal] = []
-    for number in range(effort.blocks):
-        tell(f"{layout.structure.name}: block {number + 1}")
-        blocks.append(_prior_block(case, layout, effort, seed, number))
     cloud = _join(layout, blocks, proposals, effort.blocks)
     while not _is_enough(cloud, effort, sd) and len(blocks) < effort.most:
         proposals.append(fit_proposal(cloud, cloud.value(None, sd)))
-        for number in range(len(blocks), min(effort.most, len(blocks) + effort.blocks // 2)):
-            tell(f"{layout.structure.name}: block {number + 1}, fitted")
-            blocks.append(_fitted_block(case, layout, effort, seed, number, len(proposals), proposals[-1]))
+        more = range(len(blocks), min(effort.most, len(blocks) + effort.blocks // 2))
+        blocks += filling.draw_fitted(more, len(proposals), proposals[-1])
         cloud = _join(layout, blocks, proposals, effort.blocks)
     if effort.particles and not _is_enough(cloud, effort, sd):
         cloud = _temper(case, cloud, layout, effort, seed, tell)
@@ -209,20 +207,55 @@ class _Block:
     failed: int
 
 
-def _prior_block(case: Case, layout: Layout, effort: Effort, seed: int, number: int) -> _Block:
-    """One block of the prior: run, or read where it is stored, and weighed."""
-    _, late = draw_cube(layout.cube, effort.size, effort.each, seed=seed, block=number)
-    early, carried = stored_block(layout, effort.size, seed=seed, block=number)
-    u = np.column_stack([np.repeat(early, effort.each, axis=0), late])
-    return _Block(u, effort.each, 0, score(case, layout, carried, u), int(carried.failures.sum()))
+class _Filling:
+    """Draws blocks of one structure and scores them, small ones together."""
 
+    def __init__(self, case: Case, layout: Layout, effort: Effort, seed: int, tell: Tell) -> None:
+        self.case, self.layout, self.effort, self.seed, self.tell = case, layout, effort, seed, tell
+        self.predictor = Predictor(case, layout)
 
-def _fitted_block(
-    case: Case, layout: Layout, effort: Effort, seed: int, number: int, source: int, proposal: Proposal
-) -> _Block:
-    u = proposal.draw(effort.size, np.random.default_rng([seed, number, 3]))
-    carried = stored_run(layout, u)
-    return _Block(u, 1, source, score(case, layout, carried, u), int(carried.failures.sum()))
+    def _batches(self, numbers: range, kind: str) -> Iterator[range]:
+        """Blocks that are run together; said one by one."""
+        step = max(1, BATCH // self.effort.size)
+        for first in range(numbers.start, numbers.stop, step):
+            some = range(first, min(first + step, numbers.stop))
+            for number in some:
+                self.tell(f"{self.layout.structure.name}: block {number + 1}{kind}")
+            yield some
+
+    def draw_prior(self, numbers: range) -> list[_Block]:
+        """Blocks of the prior."""
+        size, each = self.effort.size, self.effort.each
+        blocks = []
+        for some in self._batches(numbers, ""):
+            points, parts = [], []
+            for number, (early, carried) in zip(
+                some, stored_blocks(self.layout, size, seed=self.seed, blocks=some), strict=True
+            ):
+                _, late = draw_cube(self.layout.cube, size, each, seed=self.seed, block=number)
+                points.append(np.column_stack([np.repeat(early, each, axis=0), late]))
+                parts.append(carried)
+            blocks += self._scored(points, parts, each, 0)
+        return blocks
+
+    def draw_fitted(self, numbers: range, source: int, proposal: Proposal) -> list[_Block]:
+        """Blocks of the `source`-th proposal."""
+        blocks = []
+        for some in self._batches(numbers, ", fitted"):
+            streams = [np.random.default_rng([self.seed, number, 3]) for number in some]
+            points = [proposal.draw(self.effort.size, rng) for rng in streams]
+            blocks += self._scored(points, stored_runs(self.layout, points), 1, source)
+        return blocks
+
+    def _scored(self, points: Sequence[Array], parts: Sequence[Carried], each: int, source: int) -> list[_Block]:
+        whole = score(self.case, self.layout, Carried.joined(parts), np.concatenate(points), self.predictor)
+        ends = np.cumsum([len(u) for u in points]).tolist()
+        blocks = []
+        for u, carried, end in zip(points, parts, ends, strict=True):
+            here = slice(end - len(u), end)
+            likelihood = LogLikelihood(whole.studies, whole.each[here], whole.last[here])
+            blocks.append(_Block(u, each, source, likelihood, int(carried.failures.sum())))
+        return blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,16 +328,22 @@ def cloud_path(case: Case, structure: Structure, effort: Effort, seed: int) -> P
 def _code() -> str:
     """Fingerprint of the modules that a cloud's numbers can follow from: this one, all that it imports, and so on."""
     root = Path(__file__).parent.parent
-    found, waiting = set[Path](), [Path(__file__)]
+    digest = hashlib.sha256()
+    templates = {p for p in (root / "kernel").glob("*") if p.is_file()}
+    for path in sorted(_modules_behind(Path(__file__), root) | templates):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _modules_behind(path: Path, root: Path) -> set[Path]:
+    """A module and all that it imports, and so on; trials that might be run are left out."""
+    found, waiting = {root / "design.py"}, [path]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
             waiting += _imported(path, root)
-    digest = hashlib.sha256()
-    for path in sorted({*found, *(p for p in (root / "kernel").glob("*") if p.is_file())}):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
+    return found - {root / "design.py"}
 
 
 def _imported(path: Path, root: Path) -> list[Path]:
@@ -361,11 +400,11 @@ def read_cloud(case: Case, structure: Structure, effort: Effort, seed: int) -> C
 # --- one batch of draws --------------------------------------------------------------------------------------------
 
 
-def score(case: Case, layout: Layout, carried: Carried, u: Array) -> LogLikelihood:
+def score(case: Case, layout: Layout, carried: Carried, u: Array, predictor: Predictor | None = None) -> LogLikelihood:
     """Log likelihoods of draws whose courses were run; a draw that failed has none."""
     if case.rules is None:
         raise PosteriorError(f"{case.folder}: no weighing.toml, so there are no rules by which to score a study")
-    predictions = Predictor(case, layout).predict_all(carried, layout.cube.draws(u))
+    predictions = (predictor or Predictor(case, layout)).predict_all(carried, layout.cube.draws(u))
     translation = case.shared[TRANSLATION].prior if TRANSLATION in case.shared else None
     found = log_likelihoods(predictions, scored_studies(layout), case.rules, translation)
     lost = np.repeat(carried.failures, len(u) // len(carried.failures))

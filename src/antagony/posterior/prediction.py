@@ -72,6 +72,17 @@ class Predictor:
         """Late parameters that differ between patients."""
         return tuple(p for p in spread_parameters(self.rows.values()) if p.id in self.late)
 
+    @cached_property
+    def _arms(self) -> dict[tuple[str, str, int], _Arm]:
+        """Arms of findings, as they were asked for."""
+        return {}
+
+    def _arm(self, scored: Scored, i: int) -> _Arm:
+        key = (scored.study.id, scored.finding.id, i)
+        if key not in self._arms:
+            self._arms[key] = _Arm(self, scored.study, scored.finding, scored.finding.arms[i], scored.visits[i])
+        return self._arms[key]
+
     def split(self, model: Model, output: str) -> tuple[Readout, Readout]:
         """The readout of an output, parted into what patients share and what each makes of it."""
         personal = [p.id for p in self.spread] + [BASELINE] * (BASELINE in self.late)
@@ -90,7 +101,7 @@ class Predictor:
         The k-th early draw serves `rows / early draws` consecutive rows.
         """
         finding = scored.finding
-        arms = [_Arm(self, scored.study, finding, n, v) for n, v in zip(finding.arms, scored.visits, strict=True)]
+        arms = [self._arm(scored, i) for i in range(len(finding.arms))]
         averages = [arm.average(carried, drawn, rows) for arm in arms]
         means = [mean for mean, _ in averages]
         if finding.kind == "responders":
