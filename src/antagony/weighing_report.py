@@ -17,8 +17,7 @@ from .errors import PosteriorError, near_miss
 from .files import check_ending, write_text
 from .posterior.answer import Learned, Number, Part, Weighed, Weighing
 from .posterior.bank import plan_courses
-from .posterior.cloud import EFFORTS
-from .posterior.cube import list_structures
+from .posterior.cloud import EFFORTS, structures_of
 from .printing import Line, print_grid
 from .report import write_weighing_page
 from .weighing_figures import (
@@ -73,7 +72,7 @@ def plan_weighing(case: Case, mechanisms: Sequence[str] | None, effort: str, unt
     if until is not None and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", until):
         raise PosteriorError(f'--until "{until}": write a year, month or day, such as 2018, 2018-05 or 2018-05-03')
     slugs = [case.wiring(slug).slug for slug in mechanisms or case.wirings]
-    structures = sum(len(list_structures(case, slug)) for slug in slugs)
+    structures = sum(len(structures_of(case, slug, spent)) for slug in slugs)
     courses, _ = plan_courses(case)
     first, most = (spent.size * blocks for blocks in (spent.blocks, spent.most))
     draws = f"{first}" if first == most else f"{first} to {most}"

@@ -36,7 +36,7 @@ from .bank import (
     stored_blocks,
     stored_runs,
 )
-from .cube import Cube, Structure, rebuild_cube
+from .cube import Cube, Structure, list_structures, rebuild_cube
 from .likelihood import TRIAL_SDS, LogLikelihood, log_likelihoods, trial_sd_weights
 from .prediction import Predictor
 from .recycling import Pool, jackknife_error, pool
@@ -56,7 +56,7 @@ class Effort:
     `blocks` of `size` early draws of the prior, each with `each` late draws beside it; then blocks from fitted normals,
     up to `most` in all, while the log marginal's error is above `error` [nat] or fewer than `least` draws count; then
     tempered SMC of `particles` on each of `islands`. `again`: posterior draws that are looked at anew for other
-    scorings and predictions.
+    scorings and predictions. `alternatives`: whether alternative equations of a mechanism are weighed beside its base.
     """
 
     name: str
@@ -69,13 +69,20 @@ class Effort:
     particles: int
     islands: int
     again: int
+    alternatives: bool = True
 
 
 EFFORTS = {
-    "quick": Effort("quick", 48, 4, 4, 6, 0.3, 20.0, 0, 0, 96),
+    "quick": Effort("quick", 48, 4, 4, 6, 0.3, 20.0, 0, 0, 96, alternatives=False),
     "standard": Effort("standard", 256, 4, 8, 24, 0.12, 60.0, 64, 4, 512),
     "thorough": Effort("thorough", 512, 4, 16, 64, 0.06, 300.0, 128, 8, 2048),
 }
+
+
+def structures_of(case: Case, slug: str, effort: Effort) -> tuple[Structure, ...]:
+    """The structures of a mechanism that an effort weighs: all, or that of its base equations for the whole."""
+    structures = list_structures(case, slug)
+    return structures if effort.alternatives else (replace(structures[0], share=1.0),)
 
 
 @dataclass(frozen=True)

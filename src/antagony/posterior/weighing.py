@@ -28,8 +28,8 @@ from ..verdict import settings_of
 from .again import Rows, look_again
 from .answer import Findings, Number, Part, Weighed, Weighing
 from .bank import Course, Layout, Scored, compose_models, lay_out, plan_courses
-from .cloud import EFFORTS, Cloud, Effort, LogMean, cloud_path, fill_cloud, read_cloud, spread_trials
-from .cube import Structure, list_structures
+from .cloud import EFFORTS, Cloud, Effort, LogMean, cloud_path, fill_cloud, read_cloud, spread_trials, structures_of
+from .cube import Structure
 from .fragility import learn_parameters, sweep_priors
 from .likelihood import TRIAL_SDS
 from .prediction import keep_needed_points
@@ -72,7 +72,7 @@ def weigh(
     _check_date(until)
     slugs = list(mechanisms or case.wirings)
     teller = _Teller(progress)
-    structures = [structure for slug in slugs for structure in list_structures(case, slug)]
+    structures = [structure for slug in slugs for structure in structures_of(case, slug, spent)]
     clouds, seconds = _clouds(case, structures, spent, seed, teller)
     filled = time.perf_counter()
     kept = _dated(clouds[0].likelihood.studies, until)
@@ -546,6 +546,7 @@ def _budget(
     return (
         f"{len(clouds)} structures, {len(courses)} courses ({chronic} chronic) for {len(scored)} findings, "
         f"{early} draws of the prior with {effort.each} readings each"
+        + ("" if effort.alternatives else "; alternative equations of a mechanism left out")
     )
 
 
