@@ -39,6 +39,7 @@ LAYERS = (
     ("posterior.fragility",),
     ("posterior.again", "posterior.sentences"),
     ("posterior.weighing", "posterior.nominals", "posterior.storage"),
+    ("planning", "planning.information"),
     ("exchange", "exchange.nonmem", "figures"),
     ("weighing_figures",),
     ("report", "trial_report"),

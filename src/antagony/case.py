@@ -345,8 +345,7 @@ class Case:
         """Parameters that a claim, an arm or a period changes for a while: every model takes them as inputs."""
         claims = (*self.claims, *(c for own in self.own_claims.values() for c in own))
         conditions = [condition for claim in claims for condition in claim.conditions]
-        designs = [of.design for of in (*self.studies.values(), *self.designs.values())]
-        conditions += [arm.condition for design in designs for arm in design.arms]
+        conditions += [arm.condition for study in self.studies.values() for arm in study.design.arms]
         spelt = (probe for condition in conditions for probe in self._spelt(condition.probes))
         periods = {self.periods.start, self.periods.cue} if self.periods else set()
         return frozenset(periods | {probe.parameter for probe in spelt if probe.is_timed})

@@ -2,28 +2,45 @@
 
     period k of a sequence starts at k * washout; every time of a plan counts from its period's reference dose
 
-What a plan leaves out (dropout, spread of baselines, residual of a visit) the case's rows for trials give.
+What a plan leaves out (dropout, spread of baselines, residual of a visit) the case's rows for trials give. A file may
+hold a whole family: `{dose}` in its texts stands for the number that an entry [[vary]] with that id gives or is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from .condition import Entry, Hours, read_tables, validated, words
+from .condition import Entry, GradeText, Hours, read_tables, validated, words
 from .errors import StudyError, UnitError, near_miss
-from .study import ArmEntry, Design, DesignEntry, Finding, Study, Trial, read_trial
+from .study import HUMAN, ArmEntry, Design, DesignEntry, Finding, Study, Trial, read_trial
 from .units import parse_time
 
 Dropout = Literal["none", "at_random", "not_at_random"]
 Measure = Literal["difference", "responders"]
+Approval = Literal["licensed", "off_label", "investigational", "animal"]
+SCORE = "score"
+"""The output that people rate; any other is read by an instrument."""
 
 PATIENTS = 20
 """Patients of an arm whose number was not published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """SD of one reading of one person, in the unit of the output that is read, and how that number is known."""
+
+    value: float
+    grade: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +48,9 @@ class Estimand:
     """What a trial is to estimate at a time [h]: first arm minus second; of four arms, (1 - 2) - (3 - 4); of one, its
     change from baseline.
 
-    `difference`: of ratings [points]; `responders`: of the shares whose rating fell by `threshold` of baseline.
+    `difference`: of ratings [points], or of readings of another `output` of the model [its unit], each with the error
+    `reading`; `responders`: of the shares whose rating fell by `threshold` of baseline. Of animals the sign alone is
+    asked: whether the first arm's mean is lower than the second's.
     """
 
     id: str
@@ -39,6 +58,63 @@ class Estimand:
     time: float
     measure: Measure = "difference"
     threshold: float = 0.5
+    output: str = SCORE
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feasibility:
+    """What a plan asks of the world and of a patient.
+
+    `in_man`: all that it gives has been given to people so. `burden`: 1 ratings alone, 2 an infusion or a drug with a
+    known label, 3 several periods or a long stay, 4 a scan or a lumbar puncture, 5 more than one such. `visits`: what a
+    patient costs besides his ratings, counted in visits; `grade` says how that number is known.
+    """
+
+    in_man: bool
+    approval: Approval
+    burden: int
+    visits: float
+    note: str = ""
+    grade: str = "assumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A number that a family of plans leaves open, from `low` to `high` [`unit`, a text for people].
+
+    With a `step` it is one of low, low + step, low + 2 step and so on; `log`: it is searched on its logarithm.
+    """
+
+    id: str
+    low: float
+    high: float
+    nominal: float
+    unit: str
+    step: float | None = None
+    log: bool = False
+    note: str = ""
+
+    def nearest(self, value: float) -> float:
+        """The value closest to it that may be chosen.
+
+        >>> Variable("dose", 10, 50, 50, "mg", step=15).nearest(49)
+        40
+        """
+        inside = min(max(value, self.low), self.high)
+        if self.step is None:
+            return inside
+        steps = math.floor((self.high - self.low) / self.step * (1 + 1e-12))
+        return min(self.low + self.step * min(round((inside - self.low) / self.step), steps), self.high)
+
+    def fault(self, value: float) -> str:
+        """Why a value cannot be chosen; empty where it can."""
+        given, bounds = _spelt(value), f"{_spelt(self.low)} to {_spelt(self.high)} {self.unit}"
+        if not self.low <= value <= self.high:
+            return f"{given} lies outside {bounds}"
+        if self.step is not None and not math.isclose(value, near := self.nearest(value), abs_tol=1e-9 * self.step):
+            return f"{given} is no step of {_spelt(self.step)} in {bounds}; the nearest is {near:.12g}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +168,10 @@ def realism_without(names: Sequence[str], dropout: str = "not_at_random") -> Rea
 class Plan:
     """A trial to be run: its design, visits [h] after each period's reference dose, estimands (the first is primary).
 
-    `sizes`: patients by sequence, in the order of `sequences`.
+    `sizes`: patients by sequence, in the order of `sequences`. `targets`: receptors or parameters that it acts on. Of
+    another `species` than human only signs are asked, which hold in people with a probability per `paradigm`.
+    `variables` of a family, and the `values` with which it was read; what `spaced` or `resized` change later is not
+    written back into them. `feasibility` is None where a file says nothing of it, as of published studies.
     """
 
     id: str
@@ -107,11 +186,27 @@ class Plan:
     notes: tuple[str, ...] = ()
     origin: str = ""
     findings: tuple[Finding, ...] = field(default=(), repr=False)
+    species: str = HUMAN
+    paradigm: str = ""
+    targets: tuple[str, ...] = ()
+    feasibility: Feasibility | None = None
+    variables: tuple[Variable, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run, with the file and the key."""
         for key, fault in _faults(self):
             raise StudyError(f"{self.origin or self.id}, key {key}: {fault}")
+
+    @property
+    def is_human(self) -> bool:
+        """Whether its subjects are people, so that it can be run as a trial."""
+        return self.species == HUMAN
+
+    @property
+    def cost(self) -> float:
+        """Visits that one patient costs: each of his ratings, and what `feasibility` counts besides (None: nothing)."""
+        return len(self.ratings) + (self.feasibility.visits if self.feasibility is not None else 0.0)
 
     @property
     def sequences(self) -> tuple[tuple[str, ...], ...]:
@@ -184,16 +279,72 @@ def sequences_of(design: Design) -> tuple[tuple[str, ...], ...]:
     return tuple(names[i:] + names[:i] for i in range(len(names)))
 
 
+def missing_targets(plan: Plan, known: Collection[str]) -> tuple[str, ...]:
+    """Targets of a plan that a model lacks, in its order; `known` are the model's receptors and parameters.
+
+    A plan with a missing target is not to be simulated: its arms would be given nothing, and differ in nothing.
+    """
+    return tuple(target for target in plan.targets if target not in known)
+
+
+class _ReadingEntry(Entry):
+    value: float = Field(gt=0)
+    grade: GradeText
+    note: str = ""
+
+
 class _EstimandEntry(Entry):
     id: str
     arms: tuple[str, ...]
     time: Hours
     measure: Annotated[str, words(Measure)] = "difference"
     threshold: float = Field(default=0.5, gt=0, lt=1)
+    output: str = Field(default=SCORE, min_length=1)
+    reading: _ReadingEntry | None = None
 
     def record(self) -> Estimand:
         measure: Any = self.measure
-        return Estimand(self.id, self.arms, self.time, measure, self.threshold)
+        reading = Reading(**self.reading.model_dump()) if self.reading is not None else None
+        return Estimand(self.id, self.arms, self.time, measure, self.threshold, self.output, reading)
+
+
+class _FeasibilityEntry(Entry):
+    in_man: bool
+    approval: Annotated[str, words(Approval)]
+    burden: int = Field(ge=1, le=5)
+    visits: float = Field(ge=0)
+    note: str = ""
+    grade: GradeText = "assumed"
+
+    def record(self) -> Feasibility:
+        return Feasibility(**self.model_dump())
+
+
+class _VariableEntry(Entry):
+    id: str = Field(pattern=r"^[A-Za-z_]\w*$")
+    low: float
+    high: float
+    nominal: float
+    unit: str
+    step: float | None = Field(default=None, gt=0)
+    log: bool = False
+    note: str = ""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """(key, what is wrong) of an entry whose keys are well formed."""
+        if not self.low < self.high:
+            yield "low", f"{self.low:g} is not below high, {self.high:g}"
+        elif self.log and self.low <= 0:
+            yield "low", f"{self.low:g}; a number that is searched on its logarithm is above 0"
+        elif fault := self.record().fault(self.nominal):
+            yield "nominal", fault
+
+    def record(self) -> Variable:
+        return Variable(**self.model_dump())
+
+
+class _Family(Entry):
+    vary: tuple[_VariableEntry, ...] = ()
 
 
 class _EnrolmentEntry(Entry):
@@ -204,18 +355,40 @@ class _EnrolmentEntry(Entry):
 class _PlanFile(Entry):
     title: str
     note: str = ""
+    species: str = HUMAN
+    paradigm: str = ""
+    targets: tuple[str, ...] = ()
     design: DesignEntry
     arms: tuple[ArmEntry, ...] = Field(min_length=1)
     trial: dict[str, Any]
     estimands: tuple[_EstimandEntry, ...] = Field(min_length=1)
     enrolment: _EnrolmentEntry = _EnrolmentEntry()
     stage_weights: tuple[float, ...] = (0.6, 0.4)
+    feasibility: _FeasibilityEntry | None = None
 
 
-def read_plan(path: Path | str) -> Plan:
-    """The plan of a designs/*.toml; its id is the file's name. Raises StudyError naming file, arm and key."""
+def read_designs(folder: Path | str) -> dict[str, Plan]:
+    """The plans of all TOML files of a folder by file name, in its order, each with its nominal values.
+
+    Raises StudyError naming the file, or the folder where there is none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise StudyError(f"{folder}: no such folder; candidate designs are the TOML files of one folder")
+    return {file.stem: read_plan(file) for file in sorted(folder.glob("*.toml"))}
+
+
+def read_plan(path: Path | str, values: Mapping[str, float] | None = None) -> Plan:
+    """The plan of a designs/*.toml; its id is the file's name. `values` of a family's variables replace its nominal
+    ones. Raises StudyError naming file, arm and key, also for a value whose id is unknown or that is out of bounds.
+    """
     path = Path(path)
-    head = validated(_PlanFile, read_tables(path, StudyError), str(path), StudyError)
+    tables = read_tables(path, StudyError)
+    variables = _variables(tables.pop("vary", []), path)
+    chosen = _choose(variables, values or {}, path)
+    _check_placeholders(tables, variables, path)
+    numbers = {name: _spelt(value) for name, value in chosen.items()}
+    head = validated(_PlanFile, _filled(tables, numbers), str(path), StudyError)
     names = [arm.id for arm in head.arms]
     for name in {name for name in names if names.count(name) > 1}:
         raise StudyError(f'{path}, arm "{name}", key id: stands there twice')
@@ -234,8 +407,89 @@ def read_plan(path: Path | str) -> Plan:
     return Plan(
         path.stem, head.title, design, read_trial(head.trial, path), visits, estimands, sizes,
         Enrolment(head.enrolment.least, head.enrolment.most), head.stage_weights,
-        notes=(head.note,) if head.note else (), origin=str(path),
+        notes=(head.note,) if head.note else (), origin=str(path), species=head.species, paradigm=head.paradigm,
+        targets=head.targets, feasibility=head.feasibility.record() if head.feasibility is not None else None,
+        variables=variables, values=MappingProxyType(chosen),
     )  # fmt: skip
+
+
+# --- families ------------------------------------------------------------------------------------------------------
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PROSE = ("title", "note", "population", "blinding")  # texts for people; what stands there changes nothing
+
+
+def _variables(raw: object, path: Path) -> tuple[Variable, ...]:
+    """The numbers that a family leaves open."""
+    entries = validated(_Family, {"vary": raw}, str(path), StudyError).vary
+    names = [entry.id for entry in entries]
+    for entry in entries:
+        if names.count(entry.id) > 1:
+            raise StudyError(f'{path}, vary "{entry.id}", key id: stands there twice')
+        for key, fault in entry.faults():
+            raise StudyError(f'{path}, vary "{entry.id}", key {key}: {fault}')
+    return tuple(entry.record() for entry in entries)
+
+
+def _choose(variables: Sequence[Variable], values: Mapping[str, float], path: Path) -> dict[str, float]:
+    """The value of each variable: the given one, or its nominal."""
+    known = {variable.id: variable for variable in variables}
+    for name, value in values.items():
+        if name not in known:
+            hint = near_miss(name, known) if known else "; it has no [[vary]]"
+            raise StudyError(f'{path}, vary "{name}": this design leaves no such number open{hint}')
+        if fault := known[name].fault(value):
+            raise StudyError(f'{path}, vary "{name}": {fault}')
+    return {name: float(values.get(name, variable.nominal)) for name, variable in known.items()}
+
+
+def _check_placeholders(tables: Mapping[str, Any], variables: Sequence[Variable], path: Path) -> None:
+    """Refuse a placeholder that no [[vary]] declares, and a [[vary]] on which nothing hangs."""
+    known, used = [variable.id for variable in variables], set()
+    for key, text in _texts(tables):
+        if key.rpartition(".")[-1] in _PROSE:
+            continue
+        for name in _PLACEHOLDER.findall(text):
+            if name not in known:
+                hint = near_miss(name, known)
+                raise StudyError(f'{path}, key {key}: no [[vary]] has the id "{name}" of {{{name}}}{hint}')
+            used.add(name)
+    for name in known:
+        if name not in used:
+            raise StudyError(f'{path}, vary "{name}": nothing hangs on it; write {{{name}}} in a text, or leave it out')
+
+
+def _texts(raw: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """(key, text) of every text in a table, however deep; an entry with an id is named by it."""
+    if isinstance(raw, str):
+        yield key, raw
+    elif isinstance(raw, Mapping):
+        for name, item in raw.items():
+            yield from _texts(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(raw, Sequence):
+        for i, item in enumerate(raw):
+            yield from _texts(item, f"{key}.{item.get('id', i) if isinstance(item, Mapping) else i}")
+
+
+def _filled(raw: Any, numbers: Mapping[str, str]) -> Any:  # noqa: ANN401 - whatever TOML holds
+    """The same table with every placeholder replaced by its number."""
+    if isinstance(raw, str):
+        return _PLACEHOLDER.sub(lambda found: numbers.get(found[1], found[0]), raw)
+    if isinstance(raw, Mapping):
+        return {key: _filled(item, numbers) for key, item in raw.items()}
+    return [_filled(item, numbers) for item in raw] if isinstance(raw, list) else raw
+
+
+def _spelt(value: float) -> str:
+    """Shortest decimal text of a number that reads back as the same, never with an exponent.
+
+    >>> _spelt(50.0), _spelt(2.5e-7), _spelt(1e16)
+    ('50', '0.00000025', '10000000000000000')
+    """
+    return format(Decimal(repr(float(value))).normalize(), "f")
+
+
+# --- published designs ---------------------------------------------------------------------------------------------
 
 
 def plan_study(study: Study, *, washout: float = 720.0) -> Plan:
@@ -312,7 +566,18 @@ def _faults(plan: Plan) -> Iterator[tuple[str, str]]:
             yield "design.visits", f"{visit:g} h lies before the baseline; a visit comes after the reference dose (0 h)"
         if plan.periods > 1 and visit > plan.step:
             yield "design.visits", f"{visit:g} h lies beyond the period's {plan.step:g} h: periods overlap"
+    yield from _species_faults(plan)
     yield from _estimand_faults(plan, known)
+
+
+def _species_faults(plan: Plan) -> Iterator[tuple[str, str]]:
+    if plan.is_human and plan.paradigm:
+        yield "paradigm", f'"{plan.paradigm}" is one of animals; name their species, or leave it out'
+    if not plan.is_human and not plan.paradigm:
+        hint = near_miss(plan.species, [HUMAN])
+        yield "paradigm", f'missing; signs of the species "{plan.species}" hold in people by paradigm{hint}'
+    if plan.feasibility is not None and (plan.feasibility.approval == "animal") == plan.is_human:
+        yield "feasibility.approval", f'"{plan.feasibility.approval}" does not suit the species "{plan.species}"'
 
 
 def _estimand_faults(plan: Plan, known: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -329,3 +594,18 @@ def _estimand_faults(plan: Plan, known: Sequence[str]) -> Iterator[tuple[str, st
             yield where, "an estimand follows one arm, compares two, or two pairs (an interaction)"
         if len(estimand.arms) == 4 and (plan.design.kind != "parallel" or estimand.measure != "difference"):
             yield where, "an interaction of four arms is the difference of ratings in a parallel design"
+        yield from ((where, fault) for fault in _output_faults(plan, estimand))
+
+
+def _output_faults(plan: Plan, estimand: Estimand) -> Iterator[str]:
+    output, measured = estimand.output, estimand.output != SCORE
+    if measured and estimand.measure == "responders":
+        yield f"responders are counted on the score, not on {output}"
+    if not measured and estimand.reading is not None:
+        yield "a reading belongs to another output; the error of a rated score is the case's"
+    if not plan.is_human and (len(estimand.arms) != 2 or estimand.measure != "difference"):
+        yield "of animals a sign is asked: name two arms, of which the first is to be lower"
+    if not plan.is_human and estimand.reading is not None:
+        yield "of animals a sign is asked, so no reading"
+    if plan.is_human and measured and estimand.reading is None:
+        yield f'say how well one person\'s {output} is read: reading = {{ value = 0.1, grade = "assumed" }}, its SD'

@@ -16,6 +16,7 @@ from .case import Case
 from .claim import Claim
 from .composition import check_units
 from .condition import Condition
+from .design import missing_targets
 from .errors import AntagonyError, CaseError, near_miss
 from .mechanism import Mechanism
 from .parameters import GRADES, Parameter
@@ -56,7 +57,7 @@ def lint_case(case: Case) -> list[Issue]:
 
 
 def count_grades(case: Case) -> dict[str, dict[str, int]]:
-    """How many numbers of each grade a case holds: {"parameters": {grade: count}, "studies": {grade: count}}.
+    """How many numbers of each grade a case holds: {"parameters": {grade: count}, "studies": .., "designs": ..}.
 
     Definitions (units, probes at rest) are no numbers of anybody's and are not counted.
     """
@@ -67,7 +68,15 @@ def count_grades(case: Case) -> dict[str, dict[str, int]]:
         studies += [number.grade for number in (*trial.numbers.values(), trial.baseline_sd) if number is not None]
         studies += [grade for arm in study.design.arms for grade in (arm.n_grade, arm.cue_grade) if grade]
         studies += [grade for finding in study.findings for grade in finding.grades.values()]
+    designs: list[str] = []
+    for plan in case.designs.values():
+        designs += [number.grade for number in (*plan.trial.numbers.values(), plan.trial.baseline_sd) if number]
+        designs += [grade for arm in plan.design.arms for grade in (arm.cue_grade,) if grade]
+        designs += [e.reading.grade for e in plan.estimands if e.reading]
+        designs += [plan.feasibility.grade] if plan.feasibility else []
     counted = {"parameters": Counter(parameters), "studies": Counter(studies)}
+    if designs:
+        counted["designs"] = Counter(designs)
     return {kind: {g: counts[g] for g in GRADES if g != "definition"} for kind, counts in counted.items()}
 
 
@@ -341,8 +350,11 @@ def check_studies(case: Case) -> Iterator[Issue]:
 
 
 def check_designs(case: Case) -> Iterator[Issue]:
-    """A design gives the case's drugs by their routes and sets parameters that exist, and no study has its name."""
+    """A design gives the case's drugs by their routes, sets parameters and reads outputs that exist; no study has its
+    name. A target that no mechanism has is a warning: such a design is shown and refused by name."""
     rows = {row.id for row in _rows(case)}
+    outputs = {*case.outputs, *(output.symbol for drug in case.drugs.values() for output in drug.outputs)}
+    targets = rows | {receptor.name for receptor in case.receptors}
     for name, plan in case.designs.items():
         where = f"designs/{name}.toml"
         if name in case.studies:
@@ -353,6 +365,12 @@ def check_designs(case: Case) -> Iterator[Issue]:
         for number in plan.trial.numbers:
             if number not in rows:
                 yield Issue("error", where, f'key trial: no parameter "{number}"{near_miss(number, rows)}')
+        for estimand in plan.estimands:
+            if estimand.output not in outputs:
+                miss = near_miss(estimand.output, outputs)
+                yield Issue("error", where, f'estimands "{estimand.id}", key output: no "{estimand.output}"{miss}')
+        for target in missing_targets(plan, targets):
+            yield Issue("warning", where, f'key targets: no mechanism has "{target}"{near_miss(target, targets)}')
 
 
 def check_trial_numbers(case: Case) -> Iterator[Issue]:

@@ -21,7 +21,7 @@ from .analysis import Comparison, compare_findings, estimate_all, summarise_arms
 from .calibration import calibrate_over_patients
 from .case import Case
 from .condition import Probe
-from .design import REALISTIC, Dropout, Estimand, Plan, Realism
+from .design import REALISTIC, SCORE, Dropout, Estimand, Plan, Realism, missing_targets
 from .errors import SimulationError, StudyError, near_miss
 from .mechanism import Mechanism
 from .population import NOMINAL, Draws, Population, draw_parameters, factors_of, spread_parameters
@@ -109,6 +109,7 @@ def simulate_trial(
     """
     if replicates < 1:
         raise StudyError(f"{plan.id}: {replicates} replicates; at least one is needed")
+    plan = rated_part(case, plan, slug)
     truths, asked, reached = _truths(case, slug, replicates if uncertain else 0, seed, variants)
     bench = _Bench(case, slug, plan, realism, seed, threads, truths, variants, uncertain=uncertain)
     ratings, severity, failures = [], [], []
@@ -140,6 +141,32 @@ def simulate_trial(
     )
 
 
+def rated_part(case: Case, plan: Plan, slug: str) -> Plan:
+    """The plan with the estimands that people rate; those that an instrument reads are left out, with a note.
+
+    Raises StudyError for animals, of which signs alone are asked, for a target that the model lacks, and where nothing
+    is rated: `antagony design` weighs such plans.
+    """
+    origin = plan.origin or plan.id
+    if not plan.is_human:
+        raise StudyError(f"{origin}, key species: a trial has patients; of animals signs alone are asked (design)")
+    if missing := missing_targets(plan, known_targets(case, slug)):
+        raise StudyError(f"{origin}, key targets: {slug} has no {', '.join(missing)}, so its arms would not differ")
+    read = [e for e in plan.estimands if e.output != SCORE]
+    if not read:
+        return plan
+    rated = tuple(e for e in plan.estimands if e.output == SCORE)
+    if not rated:
+        raise StudyError(f"{origin}, key estimands: nobody is rated; what an instrument reads is forecast by: design")
+    note = f"not rated, so left out: {', '.join(f'{e.id} ({e.output})' for e in read)}"
+    return replace(plan, estimands=rated, notes=(*plan.notes, note))
+
+
+def known_targets(case: Case, slug: str) -> frozenset[str]:
+    """What a plan can act on in a mechanism: the case's receptors, and parameters."""
+    return frozenset({receptor.name for receptor in case.receptors} | case.parameters(slug).keys())
+
+
 def compare_study(case: Case, run: TrialRun) -> tuple[Comparison, ...]:
     """Each rated finding of a study's own design inside the distribution that its simulated runs give."""
     top = trial_values(run.plan.trial, case.trial)["score_max"]
@@ -160,6 +187,7 @@ def true_effects(
 
     What an unbiased trial should find on average; ratings carry their residual, for it bends a bounded scale.
     """
+    plan = rated_part(case, plan, slug)
     whole = replace(realism, dropout="none", carry_over=False)
     truths, _, _ = _truths(case, slug, 0, seed, variants)
     arms = tuple((arm.id,) for arm in plan.design.arms)
@@ -264,15 +292,10 @@ class _Bench:
         self.varying = spread_parameters(self.rows.values()) if realism.heterogeneity else ()
         drugs = {d for arm in plan.design.arms for d in case.regimen(arm.condition.regimen).drugs}
         self.mechanism: Mechanism = case.mechanism_for(slug, drugs, variants)
-        self.begins = [self._begin(k) for k in range(plan.periods)]
+        self.begins = period_begins(case, plan)
         self.visits = plan.ratings
         self.clock = np.array([self.begins[k] if t is None else k * plan.step + t for k, t in self.visits])
         self._check_arms()
-
-    def _begin(self, period: int) -> float:
-        """Time [h] at which a period begins for everybody: with the earliest dose that any arm gives before time 0."""
-        firsts = [self.case.regimen(arm.condition.regimen).first for arm in self.plan.design.arms]
-        return period * self.plan.step + min(0.0, *firsts)
 
     def _check_arms(self) -> None:
         """Refuse an arm or a visit that reaches into the next period, and a probe on what the mechanism lacks."""
@@ -393,33 +416,7 @@ class _Bench:
         return run["score"].to_numpy()[0, 0]
 
     def _arm(self, sequence: Sequence[str]) -> Arm:
-        """The arms of a sequence one after another, as one arm of a simulation.
-
-        What a patient noticed, and the placebo course, begin anew with each period of a crossover; stages of a
-        sequential design go on. Everything else (drug, receptor, plasticity) keeps what the period before left.
-        """
-        plan, values = self.plan, self._trial_values()
-        anew = plan.design.kind == "crossover"
-        arms = [plan.design.arm(name) for name in sequence]
-        regimen = self.case.regimen("no drug")
-        probes: list[Probe] = []
-        for k, arm in enumerate(arms):
-            shift, begin = k * plan.step, self.begins[k]
-            end = self.begins[k + 1] if k + 1 < len(sequence) else None
-            regimen += self.case.regimen(arm.condition.regimen).shifted(shift)
-            probes += [_shifted(p, shift, begin, end, len(sequence)) for p in self.case.spell_out(arm.condition.probes)]
-            if self.periods is None:
-                continue
-            if len(sequence) == 1:
-                values |= {} if arm.comparator_cue is None else {self.periods.cue: arm.comparator_cue}
-                continue
-            if arm.comparator_cue:
-                probes.append(Probe(self.periods.cue, set=arm.comparator_cue, start=begin, until=end))
-            if anew and k:
-                probes.append(Probe(self.periods.start, set=shift, start=begin, until=end))
-        forgotten = self.periods.restarts if self.periods and anew and len(sequence) > 1 else ()
-        restarts = {state: tuple(self.begins[1 : len(sequence)]) for state in forgotten}
-        return Arm(regimen, tuple(probes), values, restarts)
+        return join_periods(self.case, self.plan, sequence, self._trial_values())
 
     def _trial_values(self) -> dict[str, float]:
         """Numbers of the trial that all its patients share; what is switched off is 0."""
@@ -450,6 +447,41 @@ class _Bench:
     def _latent(self, score: Array) -> Array:
         share = np.clip(score / self.top, 1e-6, 1 - 1e-6)
         return np.log(share / (1 - share))
+
+
+def period_begins(case: Case, plan: Plan) -> list[float]:
+    """Time [h] at which each period begins for everybody: with the earliest dose that any arm gives before time 0."""
+    firsts = [case.regimen(arm.condition.regimen).first for arm in plan.design.arms]
+    return [k * plan.step + min(0.0, *firsts) for k in range(plan.periods)]
+
+
+def join_periods(case: Case, plan: Plan, sequence: Sequence[str], values: Mapping[str, float]) -> Arm:
+    """The arms of a sequence one after another, as one arm of a simulation under a trial's `values`.
+
+    What a patient noticed, and the placebo course, begin anew with each period of a crossover; stages of a
+    sequential design go on. Everything else (drug, receptor, plasticity) keeps what the period before left.
+    """
+    anew, periods, known = plan.design.kind == "crossover", case.periods, dict(values)
+    begins = period_begins(case, plan)
+    regimen = case.regimen("no drug")
+    probes: list[Probe] = []
+    for k, arm in enumerate(plan.design.arm(name) for name in sequence):
+        shift, begin = k * plan.step, begins[k]
+        end = begins[k + 1] if k + 1 < len(sequence) else None
+        regimen += case.regimen(arm.condition.regimen).shifted(shift)
+        probes += [_shifted(p, shift, begin, end, len(sequence)) for p in case.spell_out(arm.condition.probes)]
+        if periods is None:
+            continue
+        if len(sequence) == 1:
+            known |= {} if arm.comparator_cue is None else {periods.cue: arm.comparator_cue}
+            continue
+        if arm.comparator_cue:
+            probes.append(Probe(periods.cue, set=arm.comparator_cue, start=begin, until=end))
+        if anew and k:
+            probes.append(Probe(periods.start, set=shift, start=begin, until=end))
+    forgotten = periods.restarts if periods and anew and len(sequence) > 1 else ()
+    restarts = {state: tuple(begins[1 : len(sequence)]) for state in forgotten}
+    return Arm(regimen, tuple(probes), known, restarts)
 
 
 def _shifted(probe: Probe, shift: float, begin: float, end: float | None, periods: int) -> Probe:

@@ -235,11 +235,18 @@ def lay_out_courses(
     *,
     scored: Sequence[Scored] = (),
     kinetics: Mapping[str, Sequence[str]] | None = None,
+    drugs: Sequence[str] | None = None,
 ) -> Layout:
-    """The layout of any courses of a structure, from which some outputs are to be read; see `lay_out`."""
+    """The layout of any courses of a structure, from which some outputs are to be read; see `lay_out`.
+
+    `drugs`: those of the one model on which all courses run; without it models are chosen by what is given.
+    """
     rules = case.rules
     outputs = sorted(outputs)
-    mechanisms = compose_models(case, structure, courses)
+    if drugs is None:
+        mechanisms = compose_models(case, structure, courses)
+    else:
+        mechanisms = [case.mechanism(structure.slug, drugs, structure.variants)] * len(courses)
     probed = {probe.parameter for course in courses for probe in course.probes}
     late = frozenset.intersection(*map(late_parameters, _distinct(mechanisms))) - probed
     scale = [name for name in rules.points if name in outputs] if rules else []
