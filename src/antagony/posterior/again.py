@@ -118,7 +118,7 @@ def _predictions(case: Case, cloud: Cloud, rows: NDArray, effort: Effort, seed: 
     arrays = load_arrays(path)
     if arrays is None:
         layout = lay_out(case, cloud.structure, primary=False, kinetics=cloud.kinetics)
-        draws = _as_draws(cloud, layout, u, seed)
+        draws = match_draws(cloud, layout, u, seed)
         predictor = Predictor(case, layout)
         carried = run_courses(layout, draws)
         arrays = {}
@@ -134,7 +134,7 @@ def _predictions(case: Case, cloud: Cloud, rows: NDArray, effort: Effort, seed: 
     return found
 
 
-def _as_draws(cloud: Cloud, layout: Layout, u: Array, seed: int) -> Draws:
+def match_draws(cloud: Cloud, layout: Layout, u: Array, seed: int) -> Draws:
     """Draws of a cloud in the columns of another layout of its structure; what is new there comes from its prior."""
     own = cloud.cube
     rng = np.random.default_rng([seed, 43])

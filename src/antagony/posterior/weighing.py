@@ -44,8 +44,8 @@ CALIBRATING = "calibrating"
 
 
 @dataclass(frozen=True, slots=True)
-class _Share:
-    """A cloud and its share of a mixture."""
+class Share:
+    """The cloud of a structure, and the structure's prior share of its mechanism."""
 
     share: float
     cloud: Cloud
@@ -72,13 +72,9 @@ def weigh(
     _check_date(until)
     slugs = list(mechanisms or case.wirings)
     teller = _Teller(progress)
-    structures = [structure for slug in slugs for structure in structures_of(case, slug, spent)]
-    clouds, seconds = _clouds(case, structures, spent, seed, teller)
+    groups, seconds = _grouped_clouds(case, slugs, spent, seed, teller)
     filled = time.perf_counter()
-    kept = _dated(clouds[0].likelihood.studies, until)
-    groups: dict[str, list[_Share]] = {}
-    for structure, cloud in zip(structures, clouds, strict=True):
-        groups.setdefault(structure.slug, []).append(_Share(structure.share, cloud))
+    kept = _dated(groups[slugs[0]][0].cloud.likelihood.studies, until)
     teller.expect(len(slugs))
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(_weigh_one, case, slug, groups[slug], kept, rules, spent, seed, teller) for slug in slugs]
@@ -86,6 +82,35 @@ def weigh(
     answers.append(_reference(case, kept, rules))
     seconds["answers"] = time.perf_counter() - filled
     return _answer(case, answers, groups, kept, rules, until, spent, seconds, begun, seed)
+
+
+def gather_clouds(
+    case: Case, slugs: Sequence[str], effort: Effort, seed: int, progress: Progress | None = None
+) -> dict[str, list[Share]]:
+    """The clouds of some mechanisms, read where they are stored, filled otherwise."""
+    _rules(case)
+    return _grouped_clouds(case, slugs, effort, seed, _Teller(progress))[0]
+
+
+def weigh_structures(group: Sequence[Share], sd: float) -> tuple[Array, Number]:
+    """Posterior shares of the structures of one mechanism, and its partial, all studies and their trial SD given."""
+    studies = group[0].cloud.likelihood.studies
+    first = [s.id for s in studies if s.role == CALIBRATING]
+    all_of = [g.cloud.log_mean(g.cloud.value(None, sd)) for g in group]
+    cal_of = [g.cloud.log_mean(g.cloud.value(first, sd)) for g in group]
+    shares = [g.share for g in group]
+    return _weights(shares, all_of), mix(shares, all_of, cal_of)
+
+
+def _grouped_clouds(
+    case: Case, slugs: Sequence[str], effort: Effort, seed: int, teller: _Teller
+) -> tuple[dict[str, list[Share]], dict[str, float]]:
+    structures = [structure for slug in slugs for structure in structures_of(case, slug, effort)]
+    clouds, seconds = _clouds(case, structures, effort, seed, teller)
+    groups: dict[str, list[Share]] = {}
+    for structure, cloud in zip(structures, clouds, strict=True):
+        groups.setdefault(structure.slug, []).append(Share(structure.share, cloud))
+    return groups, seconds
 
 
 def _clouds(
@@ -214,7 +239,7 @@ def _weights(shares: Sequence[float], logs: Sequence[LogMean]) -> Array:
 def _weigh_one(
     case: Case,
     slug: str,
-    group: Sequence[_Share],
+    group: Sequence[Share],
     kept: Sequence[Study],
     rules: Rules,
     effort: Effort,
@@ -277,7 +302,7 @@ class _LeftOut:
     calibrating: Mapping[str, Sequence[LogMean]]
 
 
-def _leave_out(group: Sequence[_Share], kept: Sequence[Study], sd: float) -> _LeftOut:
+def _leave_out(group: Sequence[Share], kept: Sequence[Study], sd: float) -> _LeftOut:
     """Leave out each study once; of the calibrating ones also among themselves."""
     ids, first = [s.id for s in kept], [s.id for s in kept if s.role == CALIBRATING]
     found = []
@@ -306,7 +331,7 @@ def _value_without(cloud: Cloud, total: Array, ids: Sequence[str], left_out: str
 
 
 def _leave_one_out(
-    group: Sequence[_Share], kept: Sequence[Study], without: _LeftOut, cal_of: Sequence[LogMean]
+    group: Sequence[Share], kept: Sequence[Study], without: _LeftOut, cal_of: Sequence[LogMean]
 ) -> dict[str, Number]:
     """The partial without each study."""
     shares = [g.share for g in group]
@@ -316,7 +341,7 @@ def _leave_one_out(
     }
 
 
-def _alone(group: Sequence[_Share], kept: Sequence[Study], sd: float, cal_of: Sequence[LogMean]) -> dict[str, Number]:
+def _alone(group: Sequence[Share], kept: Sequence[Study], sd: float, cal_of: Sequence[LogMean]) -> dict[str, Number]:
     """log p(study | calibrating studies); of a calibrating one log p(study)."""
     shares, first = [g.share for g in group], [s.id for s in kept if s.role == CALIBRATING]
     before = [g.cloud.likelihood.total(first) for g in group]
@@ -332,7 +357,7 @@ def _alone(group: Sequence[_Share], kept: Sequence[Study], sd: float, cal_of: Se
     return found
 
 
-def _in_turn(group: Sequence[_Share], kept: Sequence[Study], sd: float) -> dict[str, Number]:
+def _in_turn(group: Sequence[Share], kept: Sequence[Study], sd: float) -> dict[str, Number]:
     """log p(study | those before it), study by study in order of date."""
     shares = [g.share for g in group]
     before = [LogMean(0.0, np.zeros(len(g.cloud.without))) for g in group]
@@ -347,7 +372,7 @@ def _in_turn(group: Sequence[_Share], kept: Sequence[Study], sd: float) -> dict[
 
 
 def _variants(
-    group: Sequence[_Share], ids: Sequence[str], first: Sequence[str], sd: float, weights: Array
+    group: Sequence[Share], ids: Sequence[str], first: Sequence[str], sd: float, weights: Array
 ) -> tuple[Part, ...]:
     """Each variant of each axis of numbers: posterior share, and the partial given it, over all structures."""
     found: dict[str, list[tuple[float, float, float, LogMean, LogMean]]] = {}
@@ -399,7 +424,7 @@ def row_titles(rules: Rules) -> dict[str, str]:
     return titles
 
 
-def _plain_rows(case: Case, group: Sequence[_Share], kept: Sequence[Study], rules: Rules) -> dict[str, Number]:
+def _plain_rows(case: Case, group: Sequence[Share], kept: Sequence[Study], rules: Rules) -> dict[str, Number]:
     """Rows that select studies or change the SD between trials: read from the clouds."""
     shares = [g.share for g in group]
     selections = {
@@ -417,10 +442,10 @@ def _plain_rows(case: Case, group: Sequence[_Share], kept: Sequence[Study], rule
 
 
 def _again_rows(
-    worth: Sequence[_Share],
+    worth: Sequence[Share],
     all_of: Sequence[LogMean],
     cal_of: Sequence[LogMean],
-    group: Sequence[_Share],
+    group: Sequence[Share],
     again: Sequence[Rows],
 ) -> dict[str, Number]:
     """Rows that score anew: log ratios to the base over posterior draws, structures of little weight left out."""
@@ -498,7 +523,7 @@ def rival_probabilities(
 def _answer(
     case: Case,
     answers: Sequence[Weighed],
-    groups: Mapping[str, Sequence[_Share]],
+    groups: Mapping[str, Sequence[Share]],
     kept: Sequence[Study],
     rules: Rules,
     until: str | None,
@@ -537,7 +562,7 @@ def _answer(
 
 
 def _budget(
-    groups: Mapping[str, Sequence[_Share]], courses: Sequence[Course], scored: Sequence[Scored], effort: Effort
+    groups: Mapping[str, Sequence[Share]], courses: Sequence[Course], scored: Sequence[Scored], effort: Effort
 ) -> str:
     """What was spent: structures x courses x draws, and of each how many."""
     clouds = [g.cloud for some in groups.values() for g in some]
@@ -551,7 +576,7 @@ def _budget(
 
 
 def _classes(
-    groups: Mapping[str, Sequence[_Share]], rivals: Mapping[str, str], kept: Sequence[Study], rules: Rules
+    groups: Mapping[str, Sequence[Share]], rivals: Mapping[str, str], kept: Sequence[Study], rules: Rules
 ) -> dict[str, Number]:
     """Partial of each class: its mechanisms equal, their structures as they share."""
     ids, first = [s.id for s in kept], [s.id for s in kept if s.role == CALIBRATING]

@@ -1,0 +1,231 @@
+"""What every rival expects of some plans: forecasts of all its structures together, stored by what they follow from.
+
+    stored clouds -> posterior draws of each structure of weight -> courses of all plans -> Expected of each plan
+
+A plan that was asked before is only read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..case import Case
+from ..design import SCORE, Plan, Realism
+from ..kernel.build import cache_folder, find_compiler
+from ..population import Draws
+from ..posterior.again import match_draws
+from ..posterior.bank import Carried, Layout, lay_out_courses, load_arrays, run_courses, store_arrays
+from ..posterior.cloud import Cloud, Effort, _modules_behind, cloud_path, resample_cloud
+from ..posterior.weighing import gather_clouds, weigh_structures
+from ..simulation import build_kernels
+from .forecast import Forecaster, Posterior, outline_plans
+from .information import GROUPS, Expected
+
+Array = NDArray[np.float64]
+Progress = Callable[[str, int, int], None]
+
+DRAWS = 192  # posterior draws of a mechanism
+LEAST = 16  # of a structure that has any weight
+WORTH = 0.02  # posterior share below which a structure of a mechanism is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What draws of a mechanism expect of a study in animals: `hits` (draw, estimand), `weight` and `group` (draw)."""
+
+    hits: NDArray[np.bool_]
+    weight: Array
+    group: NDArray[np.int64]
+
+
+Forecast = Expected | Signs
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A structure of a mechanism: its share of the mechanism's posterior, and its cloud."""
+
+    slug: str
+    share: float
+    cloud: Cloud
+
+
+def gather_sources(
+    case: Case, slugs: Sequence[str], effort: Effort, seed: int, progress: Progress | None = None
+) -> tuple[tuple[Source, ...], dict[str, float]]:
+    """Structures of weight of some mechanisms, weighed first where that was not done; and partials [nat] by mechanism.
+
+    The partials say how mechanisms of one class are averaged.
+    """
+    groups = gather_clouds(case, slugs, effort, seed, progress)
+    sources: list[Source] = []
+    partials = {}
+    for slug in slugs:
+        shares, partial = weigh_structures(groups[slug], case.rules.trial_sd if case.rules else 1.0)
+        kept = [(float(s), g.cloud) for s, g in zip(shares, groups[slug], strict=True) if s >= WORTH]
+        total = sum(share for share, _ in kept)
+        sources += [Source(slug, share / total, cloud) for share, cloud in kept]
+        partials[slug] = partial.value
+    return tuple(sources), partials
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """How plans are forecast: everything that a stored forecast follows from, apart from case, structure and plan."""
+
+    realism: Realism
+    effort: Effort
+    seed: int = 1
+    draws: int = DRAWS
+
+
+def expect_plans(
+    case: Case,
+    sources: Sequence[Source],
+    plans: Sequence[Plan],
+    question: Question,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, Forecast]]:
+    """Plan id -> mechanism -> what it expects; read where it is stored, run otherwise."""
+    drugs = case.with_required(_drugs_of(case, (*case.designs.values(), *plans)))
+    paths = [{p.id: _path(case, source, p, question, drugs) for p in plans} for source in sources]
+    known = [{p.id: _read(some[p.id]) for p in plans} for some in paths]
+    missing = [[p for p in plans if some[p.id] is None] for some in known]
+    busy = [i for i, some in enumerate(missing) if some]
+
+    def tell(text: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(text, done, total)
+
+    if busy:
+        models = [case.mechanism(sources[i].slug, drugs, sources[i].cloud.structure.variants) for i in busy]
+        total = 2 * len(busy)
+        build_kernels(models, lambda done, of: tell(f"compiling {done} of {of}", done, total))
+        done = len(busy)
+
+        def run(i: int) -> None:
+            nonlocal done
+            for plan, found in _forecast(case, sources[i], missing[i], question, drugs):
+                _store(paths[i][plan.id], found)
+                known[i][plan.id] = found
+            done += 1
+            tell(f"forecasting {sources[i].cloud.structure.name}", done, total)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(run, busy))
+    return {p.id: _joined([(s, some[p.id]) for s, some in zip(sources, known, strict=True)]) for p in plans}
+
+
+def _drugs_of(case: Case, plans: Sequence[Plan]) -> set[str]:
+    return {drug for plan in plans for arm in plan.design.arms for drug in case.regimen(arm.condition.regimen).drugs}
+
+
+def _joined(parts: Sequence[tuple[Source, Forecast | None]]) -> dict[str, Forecast]:
+    """Structures of each mechanism together, weighted by their shares; groups of draws dealt out anew are not mixed."""
+    found: dict[str, Forecast] = {}
+    for slug in dict.fromkeys(source.slug for source, _ in parts):
+        own = [(source.share, part) for source, part in parts if source.slug == slug and part is not None]
+        weight = np.concatenate([share * part.weight for share, part in own])
+        weight = weight / weight.sum()
+        group = np.concatenate([part.group for _, part in own])
+        signs = [part for _, part in own if isinstance(part, Signs)]
+        if signs:
+            found[slug] = Signs(np.concatenate([s.hits for s in signs]), weight, group)
+            continue
+        some = [part for _, part in own if isinstance(part, Expected)]
+        mean, covariance, load = (np.concatenate([getattr(s, n) for s in some]) for n in ("mean", "covariance", "load"))
+        found[slug] = Expected(mean, covariance, load, weight, group)
+    return found
+
+
+# --- one structure ---------------------------------------------------------------------------------------------------
+
+
+def _forecast(
+    case: Case, source: Source, plans: Sequence[Plan], question: Question, drugs: Sequence[str]
+) -> list[tuple[Plan, Forecast]]:
+    """What one structure expects of some plans."""
+    outline = outline_plans(case, plans, carry_over=question.realism.carry_over)
+    outputs = {SCORE, *(e.output for plan in plans for e in plan.estimands)}
+    layout = lay_out_courses(case, source.cloud.structure, outline.courses, outputs, drugs=drugs)
+    posterior = take_posterior(case, source, layout, question)
+    forecaster = Forecaster(case, layout, outline, _run(layout, posterior), posterior, question.seed)
+    return [
+        (plan, forecaster.expect(plan, question.realism) if plan.is_human else _signs(forecaster, plan))
+        for plan in plans
+    ]
+
+
+def take_posterior(case: Case, source: Source, layout: Layout, question: Question) -> Posterior:
+    """Draws of a structure given all studies, in the columns of a layout; draws that share a run share a group."""
+    cloud = source.cloud
+    probability = cloud.posterior(cloud.value(None, case.rules.trial_sd if case.rules else 1.0))
+    size = max(LEAST, round(question.draws * source.share))
+    chosen = resample_cloud(cloud, probability, size, seed=question.seed)
+    runs, early = np.unique(cloud.early[chosen], return_inverse=True)
+    heaviest = np.argsort(-np.bincount(early), kind="stable")
+    turn = np.empty(runs.size, dtype=np.int64)
+    turn[heaviest] = np.arange(runs.size) % GROUPS
+    draws = match_draws(cloud, layout, cloud.u[chosen], question.seed)
+    return Posterior(draws, early, np.full(size, 1 / size), turn[early])
+
+
+def _run(layout: Layout, posterior: Posterior) -> Carried:
+    """Every course once for each run that the draws need."""
+    first = np.unique(posterior.early, return_index=True)[1]
+    values = {name: column[first] for name, column in posterior.draws.values.items()}
+    return run_courses(layout, Draws(first.size, None, values))
+
+
+def _signs(forecaster: Forecaster, plan: Plan) -> Signs:
+    return Signs(forecaster.signs(plan), forecaster.posterior.weight, forecaster.posterior.group)
+
+
+# --- stored ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _code() -> str:
+    """Fingerprint of the modules that a forecast follows from, beside those of a cloud."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(_modules_behind(Path(__file__), root) | {root / "design.py"}):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _path(case: Case, source: Source, plan: Plan, question: Question, drugs: Sequence[str]) -> Path:
+    """Where a forecast is stored: named after cloud, plan, question and this code."""
+    bare = replace(plan, title="", notes=(), origin="", findings=(), feasibility=None)
+    cloud = cloud_path(case, source.cloud.structure, question.effort, question.seed).stem
+    shares = [size / plan.patients for size in plan.sizes]
+    parts = (cloud, source.share, replace(bare, sizes=(1,) * len(plan.sizes)), shares, question, sorted(drugs),
+             find_compiler().identity)  # fmt: skip
+    digest = hashlib.sha256((_code() + repr(parts)).encode()).hexdigest()
+    folder = cache_folder() / "forecasts"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / f"{digest[:24]}.npz"
+
+
+def _store(path: Path, found: Forecast) -> None:
+    names = ("hits", "weight", "group") if isinstance(found, Signs) else (
+        "mean", "covariance", "load", "weight", "group"
+    )  # fmt: skip
+    store_arrays(path, {name: getattr(found, name) for name in names})
+
+
+def _read(path: Path) -> Forecast | None:
+    kept = load_arrays(path)
+    if kept is None:
+        return None
+    if "hits" in kept:
+        return Signs(kept["hits"], kept["weight"], kept["group"])
+    return Expected(kept["mean"], kept["covariance"], kept["load"], kept["weight"], kept["group"])

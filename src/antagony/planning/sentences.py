@@ -1,0 +1,97 @@
+"""A ranking in plain sentences: which trial, how large, how likely it is to mislead, and what the answer hangs on."""
+
+from __future__ import annotations
+
+from ..case import Case
+from .answer import Ranked, Ranking
+
+FEW = 60  # posterior draws that count: below, errors may be understated
+SURE = 3.0  # Monte-Carlo errors that part two designs
+SMALL = 0.05  # bits: an error above this is said
+
+
+def ranking_sentences(ranking: Ranking) -> tuple[str, ...]:
+    """What to run, how it compares with the next, and what the bits mean."""
+    human = [r for r in ranking.ranked if r.plan.is_human]
+    lines = []
+    if human:
+        lines.append(_advice(ranking, human[0]))
+        if len(human) > 1:
+            lines.append(_beside(human[0], human[1]))
+    animals = [r for r in ranking.ranked if not r.plan.is_human]
+    if animals and human and animals[0].evidence.bits.value > human[0].evidence.bits.value:
+        lines.append(
+            f"{animals[0].name} says more ({_bits(animals[0])}), as far as its signs hold in people, which is assumed."
+        )
+    return tuple(lines)
+
+
+def _advice(ranking: Ranking, first: Ranked) -> str:
+    best, between = first.best, _between(ranking)
+    chances = (
+        f"it decides {between} with probability {best.decisive.value:.2f} (Bayes factor above {ranking.bound:g}), "
+        f"misleads with {_small(best.misleading.value)}"
+    )
+    if first.advised is not None:
+        return f"Run {first.name} with n = {best.n:g}: {chances}."
+    return (
+        f"Run {first.name} with n = {best.n:g}: {chances}; no number of patients up to {first.curve[-1].n:g} reaches "
+        f"{ranking.aim:g}, and more than {best.n:g} add little."
+    )
+
+
+def _between(ranking: Ranking) -> str:
+    names = [*ranking.rivals]
+    return (
+        f"between {names[0]} and {names[1]}" if len(names) == 2 else "between two classes, on average over all pairs,"
+    )
+
+
+def _beside(first: Ranked, second: Ranked) -> str:
+    gap = first.evidence.bits.value - second.evidence.bits.value
+    error = (first.evidence.bits.error**2 + second.evidence.bits.error**2) ** 0.5
+    sure = "beyond" if gap > SURE * error else "within"
+    return (
+        f"At {first.evidence.n:g} patients {first.name} is expected to give {_bits(first)}, the next, {second.name}, "
+        f"{_bits(second)}: {sure} Monte-Carlo error of one another."
+    )
+
+
+def _bits(ranked: Ranked) -> str:
+    return f"{ranked.evidence.bits.value:.2f} bits ({ranked.evidence.bits.error:.2f})"
+
+
+def _small(chance: float) -> str:
+    return "less than 0.001" if chance < 0.001 else f"{chance:.2g}"
+
+
+def ranking_caveats(case: Case, ranking: Ranking) -> tuple[str, ...]:
+    """What the ranking hangs on."""
+    lines = []
+    few = [slug for slug, count in ranking.counting.items() if count < FEW]
+    if few:
+        lines.append(f"Fewer than {FEW} posterior draws count for {', '.join(few)}: errors may be understated.")
+    if unsure := [r.name for r in ranking.ranked if r.evidence.bits.error > SMALL]:
+        lines.append(f"The error of {', '.join(unsure)} is above {SMALL:g} bits.")
+    bound = 1 / ranking.bound
+    if over := [r.name for r in ranking.ranked if _misled(r) > bound]:
+        lines.append(f"Above the bound of {bound:g} that holds where the analysis knows the world: {', '.join(over)}.")
+    if ranking.ignored:
+        lines.append(f"The second evidence ignores {', '.join(ranking.ignored)}, which the trials have.")
+    lines.append(
+        f"{ranking.assumed} numbers of these plans are assumed (readings, comparators' cues, costs), and so is how "
+        "laboratories differ; the numbers of the mechanisms are counted by antagony lint."
+    )
+    lines.append(
+        "Rivals are equally probable before the trial; within a class mechanisms count as published results bear them "
+        "out. None of them need be true."
+    )
+    if case.cutoff:
+        lines.append(f"Evidence cut-off: {case.cutoff}.")
+    lines.append(case.disclaimer)
+    return tuple(lines)
+
+
+def _misled(ranked: Ranked) -> float:
+    """Misleading evidence beyond three Monte-Carlo errors."""
+    return ranked.evidence.misleading.value - SURE * ranked.evidence.misleading.error
