@@ -291,6 +291,17 @@ def test_another_rival_leaves_results_and_pairs_alone() -> None:
     assert score(few).pairs == {pair: pytest.approx(score(members).pairs[pair]) for pair in (("a", "b"), ("b", "a"))}
 
 
+def test_each_rival_has_a_stream_of_its_own() -> None:
+    one, rivals = cloud(1, 0.0), [Rival(name, 0.5, {name: 1.0}) for name in "ab"]
+    first, again, other = (
+        judge(rivals, {"a": one, "b": one}, {"a": one, "b": one}, NO_EFFECTS, NO_EFFECTS, 40, size=64, seed=seed).logs
+        for seed in (1, [1], [1, 67])
+    )
+    assert (first[:64] != first[64:]).all()
+    assert (first != other).all()
+    np.testing.assert_array_equal(first, again)
+
+
 def test_the_size_of_a_chunk_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     model = cloud(1, 0.0, 3)
     results, _ = simulate_results(model, NO_EFFECTS, 40, 700, np.random.default_rng(1))
@@ -320,6 +331,9 @@ def test_a_member_of_two_rivals_and_one_without_a_share_are_fine() -> None:
     rivals = [Rival("first", 0.5, {"a": 0.5, "b": 0.5}), Rival("second", 0.5, {"a": 0.5, "b": 0.5, "c": 0.0})]
     judged = judge(rivals, members, members, NO_EFFECTS, NO_EFFECTS, 40, size=128, seed=1)
     assert judged.names == ("a", "b", "c")
+    assert judged.member[::128].tolist() == [0, 1, 0, 1, 2]
+    np.testing.assert_array_equal(judged.logs[:256], judged.logs[256:512])
+    assert (judged.logs[:128] != judged.logs[128:256]).all()
     assert summarise(judged, 40).bits.value == pytest.approx(0, abs=1e-12)
 
 
@@ -364,10 +378,26 @@ def test_groups_may_weigh_very_differently() -> None:
     shares = np.array([0.55, 0.3, 0.1, 0.04, 0.01])
     group = rng.choice(5, 800, p=shares)
     mean = rng.standard_normal((2, 800, 1)) * 0.5
-    members = {name: expect(mean[k] + k, noise(1), np.ones(1), group) for k, name in enumerate("ab")}
+    groups = {"a": group, "b": None}  # of b all alike
+    members = {name: expect(mean[k] + k, noise(1), np.ones(1), groups[name]) for k, name in enumerate("ab")}
     found = score(members)
     assert_close(found.bits, distance_figures(1 / math.sqrt(noise(1)[0, 0] / 40 + 0.25), 0.5, 10)[0])
     assert 0 < found.bits.error < 0.2
+
+
+def test_results_of_one_group_count_as_one() -> None:
+    """Four results in each group, alike there: the error is that of a mean of groups, not of results."""
+    group = np.repeat(np.arange(GROUPS), 4)
+    step = np.random.default_rng(1).standard_normal(GROUPS)
+    logs = np.zeros((2 * len(group), 2, GROUPS))
+    logs[: len(group), 0] = step[group, None]
+    rivals = (Rival("a", 0.5, {"a": 1.0}), Rival("b", 0.5, {"b": 1.0}))
+    which, weight = np.repeat([0, 1], len(group)), np.full(2 * len(group), 1 / len(group))
+    judged = Judged(logs, np.full((2, GROUPS), 1 / GROUPS), rivals, ("a", "b"), which, which, np.tile(group, 2), weight)
+    gain = np.log2(2 / (1 + np.exp(-step)))  # of results of a; those of b tell nothing
+    found = summarise(judged, 40)
+    assert found.bits.value == pytest.approx(gain.mean() / 2)
+    assert found.bits.error == pytest.approx(gain.std(ddof=1) / math.sqrt(GROUPS) / 2)
 
 
 def test_the_bias_is_right_to_first_order_whatever_groups_weigh() -> None:

@@ -75,13 +75,13 @@ def save_picture(verdict: Verdict, path: Path) -> Path:
 
 def write_matrix_page(matrix: Matrix, path: Path) -> Path:
     """Write claims x mechanisms as one HTML file and return its path. Raises ReportError."""
-    template = _environment().get_template("claims.html.j2")
+    template = page_environment().get_template("claims.html.j2")
     return write_text(path, template.render(matrix=matrix, settings=matrix.settings))
 
 
 def write_weighing_page(weighing: Weighing, path: Path) -> Path:
     """Write how probable each rival is as one HTML file and return its path. Raises ReportError."""
-    template = _environment().get_template("weighing.html.j2")
+    template = page_environment().get_template("weighing.html.j2")
     return write_text(path, template.render(**_weighing_parts(weighing), alone=True, settings=weighing.settings))
 
 
@@ -121,7 +121,7 @@ class FindingRow:
         return next((r for r in self.replays if r.mechanism == slug), None)
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
     """Templates with everything escaped, and the words and numbers that they use."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -160,7 +160,7 @@ def _page(verdict: Verdict, weighing: Weighing | None) -> str:
     claims = _claim_rows(verdict)
     weighed = {"weighing": None} if weighing is None else _weighing_parts(weighing)
     return (
-        _environment()
+        page_environment()
         .get_template("verdict.html.j2")
         .render(
             verdict=verdict,

@@ -258,7 +258,7 @@ def _covariance(first: _Contrast, second: _Contrast, plan: Plan) -> Array:
                 continue
             both = np.sqrt(a.present * b.present)
             gap = (a.values - a.mean[:, None]) * (b.values - b.mean[:, None])
-            scatter = (both * gap).sum(axis=1) / both.sum(axis=1)
+            scatter = (both * gap).sum(axis=1) / both.sum(axis=1) * (len(gap[0]) / (len(gap[0]) - 1))
             if a.reading and a.instrument == b.instrument:
                 scatter = scatter + a.reading**2
             share = plan.sizes[a.sequence] / plan.patients

@@ -280,7 +280,7 @@ def judge(
 
     Each member has a random stream of its own, so that rivals and the bound may change without other results. Groups
     bear the same numbers in both mappings. Where all draws of a member share one group, they count as known (a nominal
-    point has one draw): they judge their own results, which are dealt to the groups for the sake of their noise.
+    point has one draw): they judge their own results.
     Raises PosteriorError on priors that do not sum to 1, members without forecast and trials without patients.
     """
     names = _check_rivals(rivals, world, analysis)
@@ -293,8 +293,7 @@ def judge(
     for name in names:
         rng = np.random.default_rng([*np.atleast_1d(seed).tolist(), *name.encode()])
         drawn[name], draw = simulate_results(world[name], world_effects, n, size, rng)
-        single = len(np.unique(world[name].group[world[name].weight > 0])) == 1
-        groups[name] = np.arange(size) % GROUPS if single else world[name].group[draw]
+        groups[name] = world[name].group[draw]
     source = [(r, names.index(name), share) for r, rival in enumerate(rivals) for name, share in rival.members.items()]
     joined = np.concatenate([drawn[name] for name in names])
     scored = [log_density_by_group(joined, analysis[name], effects, n) for name in names]
@@ -318,7 +317,8 @@ def summarise(judged: Judged, n: float, *, bound: float = 10.0) -> Evidence:
         bias = E sum_g (1 - m_g) (gain without g - gain),      m_g: group g's share of what judges the result
 
     over the inner groups g of each result alone; its own is out already. Exact for b/draws, whatever the groups weigh.
-    Only `bits` are corrected. Raises PosteriorError on a bound that is not above 1.
+    Only `bits` are corrected. Errors are the jackknife's, or those of the results' own noise where these are larger:
+    few groups know their spread badly. Raises PosteriorError on a bound that is not above 1.
     """
     _check_bound(bound)
     base = _judging(judged)

@@ -73,8 +73,12 @@ class Ask:
     seed: int = 1
 
 
+ASK = Ask()
+"""All classes, 100 patients, a realistic trial."""
+
+
 def rank_plans(
-    case: Case, ask: Ask = Ask(), *, plans: Sequence[Plan] | None = None, progress: Progress | None = None
+    case: Case, ask: Ask = ASK, *, plans: Sequence[Plan] | None = None, progress: Progress | None = None
 ) -> Ranking:
     """Rank plans (those of the case where none are given) by expected information.
 
@@ -288,8 +292,12 @@ class Ranker:
         rivals: Sequence[Rival] | None = None,
         naive: Mapping[str, Forecast] | None = None,
         results: int = RESULTS,
+        stream: int = 67,
     ) -> Evidence:
-        """What a trial of `n` patients is expected to show; `naive`: forecasts by which its results are analysed."""
+        """What a trial of `n` patients is expected to show.
+
+        `naive`: forecasts by which its results are analysed; another `stream` draws other results.
+        """
         rivals = self.rivals if rivals is None else rivals
         signs = {name: f for name, f in forecasts.items() if isinstance(f, Signs)}
         if signs:
@@ -301,7 +309,7 @@ class Ranker:
         if naive is not None:
             analysis = {name: _believed(world[name], f) for name, f in naive.items() if isinstance(f, Expected)}
             taken = self._effects(self.analysed)
-        judged = judge(rivals, world, analysis, effects, taken, n, size=results, seed=[self.ask.seed, 67])
+        judged = judge(rivals, world, analysis, effects, taken, n, size=results, seed=[self.ask.seed, stream])
         return summarise(judged, n, bound=self.ask.bound)
 
     def _effects(self, realism: Realism) -> Effects:

@@ -1,0 +1,206 @@
+"""The best member of a family of plans: doses, timing, visits and allocation that tell the rivals apart best.
+
+    Optuna's tree-structured Parzen estimator over the numbers that a plan leaves open -> bits at the patients that the
+    budget buys;   every trial looks at the same draws, results and patients, so that differences are the plans' own
+
+What the search found is judged anew with other random numbers and more draws, beside the plan as it was: the best of
+many estimates flatters itself.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..case import Case
+from ..design import Plan, Variable, read_plan
+from ..errors import AntagonyError, StudyError
+from .expectations import DRAWS, Question, expect_plans
+from .information import Evidence
+from .ranking import ASK, GRID, Ask, Ranker, patients_for
+
+if TYPE_CHECKING:
+    import optuna
+
+Progress = Callable[[str, int, int], None]
+
+TRIALS = 48  # plans that a search looks at
+FIRST = 12  # of them spread over the whole family before anything is learned
+TOGETHER = 4  # plans that are forecast in one go
+SEARCH_DRAWS = 96  # posterior draws of a mechanism while searching
+SEARCH_RESULTS = 128
+SPREAD = 3.0  # an arm may have up to so many times as many patients as planned, or as few
+FRESH = 1000  # added to the seed when the best is judged anew
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One plan of a family: its open numbers, shares of patients by group, patients, and bits as the search saw it."""
+
+    values: Mapping[str, float]
+    shares: tuple[float, ...]
+    n: int
+    bits: float
+
+
+@dataclass(frozen=True, slots=True)
+class Optimised:
+    """What a search found.
+
+    `plan` with its `evidence`, and the plan as it was with its own (`start`), both judged anew; `gain` in bits with its
+    error; `tried` in order; `front`: plans of which no other gives more bits for as few patients, fewest first.
+    """
+
+    plan: Plan
+    evidence: Evidence
+    start: Evidence
+    gain: tuple[float, float]
+    tried: tuple[Tried, ...]
+    front: tuple[Tried, ...]
+    seconds: float
+
+
+def optimise_plan(
+    case: Case,
+    plan: Plan,
+    ask: Ask = ASK,
+    *,
+    trials: int = TRIALS,
+    allocation: bool = True,
+    progress: Progress | None = None,
+) -> Optimised:
+    """Search a family for the plan with the most expected information under the asked patients or budget.
+
+    Raises StudyError for a plan that leaves nothing open, and where Optuna is not installed.
+    """
+    begun = time.perf_counter()
+    groups = len(plan.sequences) if allocation and plan.design.kind == "parallel" else 1
+    if not plan.variables and groups == 1:
+        raise StudyError(f"{plan.id}: no number is left open ([[vary]]) and no group to allocate, so nothing to search")
+    if not plan.is_human:
+        raise StudyError(f"{plan.id}: of animals signs alone are asked; no number of theirs moves the information")
+    ranker = Ranker(case, ask, None)
+    fit, refused = ranker.refuse([plan])
+    if not fit:
+        raise StudyError(f"{plan.id}: {refused[plan.id]}")
+    search = _Search(ranker, plan, groups)
+    study = _study(ask.seed, search)
+    tried: list[Tried] = []
+    while len(tried) < trials:
+        some = [study.ask() for _ in range(min(TOGETHER, trials - len(tried)))]
+        found = search.look_at([search.suggest(trial) for trial in some])
+        for trial, one in zip(some, found, strict=True):
+            study.tell(trial, one.bits)
+            tried.append(one)
+        if progress is not None:
+            best = max(tried, key=lambda t: t.bits)
+            progress(f"{plan.id}: best so far {best.bits:.3f} bits", len(tried), trials)
+    best = max(tried, key=lambda t: t.bits)
+    return search.conclude(best, tuple(tried), begun)
+
+
+def _study(seed: int, search: _Search) -> optuna.Study:
+    try:
+        import optuna
+    except ImportError:
+        raise StudyError("searching a family needs Optuna: pip install 'antagony[design]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=FIRST, multivariate=True, constant_liar=True)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.enqueue_trial(search.nominal)  # the plan as it is comes first
+    return study
+
+
+class _Search:
+    """The members of one family, and how they are judged."""
+
+    def __init__(self, ranker: Ranker, plan: Plan, groups: int) -> None:
+        self.ranker, self.plan, self.groups = ranker, plan, groups
+        self.planned = [size / plan.patients for size in plan.sizes]
+
+    @property
+    def nominal(self) -> dict[str, float]:
+        """The plan as it is."""
+        values = {v.id: self.plan.values.get(v.id, v.nominal) for v in self.plan.variables}
+        return values | {_place(k): 0.0 for k in range(self.groups) if self.groups > 1}
+
+    def suggest(self, trial: optuna.Trial) -> Plan:
+        """A member that the sampler would like to see."""
+        values = {v.id: _suggest(trial, v) for v in self.plan.variables}
+        shares = self.planned
+        if self.groups > 1:
+            reach = math.log(SPREAD)
+            weights = [
+                share * math.exp(trial.suggest_float(_place(k), -reach, reach)) for k, share in enumerate(self.planned)
+            ]
+            shares = [w / sum(weights) for w in weights]
+        return self.member(values, shares, f"{self.plan.id}-{trial.number}")
+
+    def member(self, values: Mapping[str, float], shares: Sequence[float], name: str) -> Plan:
+        """The family's plan of some numbers and shares of patients."""
+        made = read_plan(self.plan.origin, values) if self.plan.variables else self.plan
+        sizes = tuple(max(1, round(1000 * share)) for share in shares)
+        return replace(made, id=name, sizes=sizes)
+
+    def look_at(self, plans: Sequence[Plan]) -> list[Tried]:
+        """Bits of some members, as the search sees them; one that cannot be run has none."""
+        ranker, found = self.ranker, {}
+        for plan in plans:
+            try:
+                patients_for(plan, ranker.ask.n, ranker.ask.budget)
+                found[plan.id] = plan
+            except AntagonyError:
+                continue
+        question = Question(ranker.ask.realism, ranker.effort, ranker.ask.seed, SEARCH_DRAWS)
+        sources = [s for s in ranker.sources if s.slug in set(ranker.members)]
+        forecasts = expect_plans(ranker.case, sources, [*found.values()], question)
+        tried = []
+        for plan in plans:
+            n = patients_for(plan, ranker.ask.n, ranker.ask.budget) if plan.id in found else 0
+            bits = -1.0
+            if n:
+                bits = ranker.evidence(forecasts[plan.id], n, results=SEARCH_RESULTS).bits.value
+            tried.append(Tried(dict(plan.values), tuple(s / plan.patients for s in plan.sizes), n, bits))
+        return tried
+
+    def conclude(self, best: Tried, tried: tuple[Tried, ...], begun: float) -> Optimised:
+        """The best and the plan as it was, judged anew with other random numbers and all draws; and the front."""
+        ask = self.ranker.ask
+        fresh = Ranker(self.ranker.case, ask, None)
+        plan = replace(self.member(best.values, best.shares, self.plan.id), notes=self.plan.notes)
+        twins = [plan, replace(self.plan, id=f"{self.plan.id}-as-it-was")]
+        question = Question(ask.realism, fresh.effort, ask.seed, DRAWS)
+        sources = [s for s in fresh.sources if s.slug in set(fresh.members)]
+        forecasts = expect_plans(fresh.case, sources, twins, question)
+        found, start = (
+            fresh.evidence(forecasts[p.id], patients_for(p, ask.n, ask.budget), stream=FRESH) for p in twins
+        )
+        gain = found.bits.value - start.bits.value
+        error = math.hypot(found.bits.error, start.bits.error)
+        front = self._front(plan, best, forecasts[plan.id])
+        return Optimised(plan, found, start, (gain, error), tried, front, time.perf_counter() - begun)
+
+    def _front(self, plan: Plan, best: Tried, forecasts: Mapping[str, Any]) -> tuple[Tried, ...]:
+        """Patients against bits of the best plan, where more patients give more."""
+        front: list[Tried] = []
+        for n in GRID:
+            if n < 2 * len(plan.sequences):
+                continue
+            bits = self.ranker.evidence(forecasts, n, results=SEARCH_RESULTS).bits.value
+            if not front or bits > front[-1].bits:
+                front.append(replace(best, n=n, bits=bits))
+        return tuple(front)
+
+
+def _place(k: int) -> str:
+    """Name of the number that scales the share of a group; no [[vary]] can bear it."""
+    return f"share of group {k + 1}"
+
+
+def _suggest(trial: optuna.Trial, variable: Variable) -> float:
+    if variable.step is not None:
+        return variable.nearest(trial.suggest_float(variable.id, variable.low, variable.high, step=variable.step))
+    return trial.suggest_float(variable.id, variable.low, variable.high, log=variable.log)

@@ -1,0 +1,83 @@
+"""Forecasts beside trials that are simulated patient by patient and analysed in full."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from antagony.calibration import calibrate_over_patients
+from antagony.case import Case, open_case
+from antagony.design import REALISTIC, SCORE, Plan, Realism
+from antagony.planning.expectations import _run
+from antagony.planning.forecast import Forecaster, Posterior, outline_plans
+from antagony.planning.information import Expected
+from antagony.population import NOMINAL, Draws
+from antagony.posterior.bank import lay_out_courses
+from antagony.posterior.cube import list_structures
+from antagony.study import TrialNumber
+from antagony.trial import simulate_trial
+
+REPLICATES = 400
+
+
+@cache
+def nominal(slug: str) -> Draws:
+    case = open_case()
+    return calibrate_over_patients(case, slug, NOMINAL, seed=1).draws
+
+
+def fixed(case: Case, plan: Plan) -> Plan:
+    """The plan with every number of its trial known."""
+    known = {name: replace(number, prior=None) for name, number in plan.trial.numbers.items()}
+    known.setdefault("placebo_size", TrialNumber(0.66, "assumed"))
+    known.setdefault("placebo_time", TrialNumber(14.0, "assumed"))
+    known.setdefault("score_baseline", TrialNumber(25.0, "assumed"))
+    return replace(plan, trial=replace(plan.trial, numbers=known))
+
+
+def forecast(case: Case, slug: str, plan: Plan, realism: Realism) -> Expected:
+    """What one set of numbers expects."""
+    structure = list_structures(case, slug)[0]
+    outline = outline_plans(case, [plan], carry_over=realism.carry_over)
+    drugs = case.with_required({d for a in plan.design.arms for d in case.regimen(a.condition.regimen).drugs})
+    layout = lay_out_courses(case, structure, outline.courses, {SCORE, *(e.output for e in plan.estimands)}, drugs=drugs)
+    draws = nominal(slug)
+    posterior = Posterior(draws, np.zeros(1, dtype=int), np.ones(1), np.zeros(1, dtype=int))
+    return Forecaster(case, layout, outline, _run(layout, posterior), posterior, 1).expect(plan, realism)
+
+
+SCENES = [
+    ("two_by_two", "camp_crosstalk", {}),
+    ("two_by_two", "none", {}),
+    ("two_by_two", "gated_surge", {"dropout": "at_random"}),
+    ("crossover_26", "camp_crosstalk", {}),
+    ("crossover_short", "camp_crosstalk", {}),
+    ("crossover_short", "camp_crosstalk", {"carry_over": False}),
+    ("isomers_naltrexone", "gated_surge", {"placebo": False, "unblinding": False}),
+    ("naltrexone_ladder", "direct_opioid", {"heterogeneity": False, "dropout": "none"}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "slug", "realism"), SCENES)
+def test_simulated_trials_scatter_as_forecast(case: Case, name: str, slug: str, realism: dict[str, object]) -> None:
+    plan = fixed(case, case.designs[name])
+    world = replace(REALISTIC, **realism)  # type: ignore[arg-type]
+    expected = forecast(case, slug, plan, world)
+    run = simulate_trial(case, slug, plan, replicates=REPLICATES, uncertain=False, realism=world, seed=7)
+    found = run.estimates["value"].to_numpy()
+    scatter = np.cov(found)
+    spread = np.sqrt(np.diag(np.atleast_2d(scatter)))
+    stated = np.sqrt(np.diag(expected.covariance[0]) / plan.patients)
+    for j, estimand in enumerate(plan.estimands):
+        print(name, slug, estimand.id, found[j].mean(), expected.mean[0, j], spread[j], stated[j])
+    np.testing.assert_allclose(
+        found.mean(axis=1), expected.mean[0], atol=0.35 + 3.5 * spread.max() / np.sqrt(REPLICATES)
+    )
+    np.testing.assert_allclose(spread, stated, rtol=0.2)
+    own, told = np.corrcoef(found), expected.covariance[0]
+    told = told / np.sqrt(np.outer(np.diag(told), np.diag(told)))
+    np.testing.assert_allclose(own, told, atol=0.2)
