@@ -172,6 +172,38 @@ def read_weighing(run: Run) -> Iterator[Line]:
     yield ended_well(run)
 
 
+def read_designing(run: Run) -> Iterator[Line]:
+    """Ranking and searching in time, errors, order, and whole trials that keep what was promised."""
+    for what, seconds in re.findall(
+        r"^(ranking \d+ designs|optimising \S+, \d+ plans): (\S+) s$", run.output, re.MULTILINE
+    ):
+        yield below(what, 600 if what.startswith("optimising") else 300, float(seconds))
+    if found := re.search(r"^errors below 0.05 bits: (\d+) of (\d+), largest (.*)$", run.output, re.MULTILINE):
+        met = int(found[1]) >= 20
+        yield Line("designs ranked with an error below 0.05 bits", ">= 20", f"{found[1]} of {found[2]}", met)
+        yield Line("largest error", "shown", f"{found[3]}", None)
+    if found := re.search(r"^order: (\d+) of (\d+) pairs apart, (\d+) turned in (\d+) seeds", run.output, re.MULTILINE):
+        what = "pairs of designs more than 3 errors apart keep their order"
+        yield Line(what, "none turned", f"{found[3]} of {found[1]} turned in {found[4]} seeds", found[3] == "0")
+    number = r"(\S+) \(SE (\S+)\)"
+    kept = rf"^confirmed (\S+), n = (\d+), (\d+) trials a rival, (\w+): promised {number}, found {number}$"
+    for name, n, trials, what, promised, own, seen, error in re.findall(kept, run.output, re.MULTILINE):
+        gap = abs(float(promised) - float(seen))
+        allowed = 3 * (float(own) ** 2 + float(error) ** 2) ** 0.5 + 1.5 / float(trials)
+        shown = f"promised {promised} ({own}), found {seen} ({error})"
+        yield Line(
+            f"{what} evidence, {name}, n = {n}, {trials} trials a rival", "within 3 errors", shown, gap < allowed
+        )
+    again = rf"^tempered, result (\d+), (.*): {number}, from stored draws {number}"
+    for row, name, value, own, known, error in re.findall(again, run.output, re.MULTILINE):
+        gap, allowed = abs(float(value) - float(known)), 3 * (float(own) ** 2 + float(error) ** 2) ** 0.5 + 0.1
+        shown = f"{value} ({own}), stored {known} ({error})"
+        yield Line(f"log p(result {row} | {name}), tempered", "within 3 errors", shown, gap < allowed)
+    for name, rest in re.findall(r"^ignoring (\w+), worst (.*)$", run.output, re.MULTILINE):
+        yield Line(f"what ignoring {name} costs", "shown", rest, None)
+    yield ended_well(run)
+
+
 def read_verdict(run: Run) -> Iterator[Line]:
     """The whole answer, kernels built anew."""
     yield below("whole verdict, nothing cached", 90, run.seconds)
@@ -189,6 +221,7 @@ PROOFS = (
     Proof("trials", "Virtual trials", (PYTHON, "proofs/trials.py"), read_trials),
     Proof("calibration", "Is a weighing calibrated?", (PYTHON, "proofs/calibration.py"), read_calibration),
     Proof("weighing", "Weighing: time and errors", (PYTHON, "proofs/weighing.py"), read_weighing),
+    Proof("designing", "Does a ranking of trials keep its promises?", (PYTHON, "proofs/designing.py"), read_designing),
     Proof("verdict", "The whole verdict", WHOLE, read_verdict),
 )
 

@@ -11,7 +11,7 @@ import pytest
 from antagony.calibration import calibrate_over_patients
 from antagony.case import Case, open_case
 from antagony.design import REALISTIC, SCORE, Plan, Realism
-from antagony.planning.expectations import _run
+from antagony.planning.expectations import run_early
 from antagony.planning.forecast import Forecaster, Posterior, outline_plans
 from antagony.planning.information import Expected
 from antagony.population import NOMINAL, Draws
@@ -43,10 +43,11 @@ def forecast(case: Case, slug: str, plan: Plan, realism: Realism) -> Expected:
     structure = list_structures(case, slug)[0]
     outline = outline_plans(case, [plan], carry_over=realism.carry_over)
     drugs = case.with_required({d for a in plan.design.arms for d in case.regimen(a.condition.regimen).drugs})
-    layout = lay_out_courses(case, structure, outline.courses, {SCORE, *(e.output for e in plan.estimands)}, drugs=drugs)
+    outputs = {SCORE, *(e.output for e in plan.estimands)}
+    layout = lay_out_courses(case, structure, outline.courses, outputs, drugs=drugs)
     draws = nominal(slug)
     posterior = Posterior(draws, np.zeros(1, dtype=int), np.ones(1), np.zeros(1, dtype=int))
-    return Forecaster(case, layout, outline, _run(layout, posterior), posterior, 1).expect(plan, realism)
+    return Forecaster(case, layout, outline, run_early(layout, posterior), posterior, 1).expect(plan, realism)
 
 
 SCENES = [
@@ -72,8 +73,6 @@ def test_simulated_trials_scatter_as_forecast(case: Case, name: str, slug: str, 
     scatter = np.cov(found)
     spread = np.sqrt(np.diag(np.atleast_2d(scatter)))
     stated = np.sqrt(np.diag(expected.covariance[0]) / plan.patients)
-    for j, estimand in enumerate(plan.estimands):
-        print(name, slug, estimand.id, found[j].mean(), expected.mean[0, j], spread[j], stated[j])
     np.testing.assert_allclose(
         found.mean(axis=1), expected.mean[0], atol=0.35 + 3.5 * spread.max() / np.sqrt(REPLICATES)
     )

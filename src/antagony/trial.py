@@ -111,7 +111,7 @@ def simulate_trial(
         raise StudyError(f"{plan.id}: {replicates} replicates; at least one is needed")
     plan = rated_part(case, plan, slug)
     truths, asked, reached = _truths(case, slug, replicates if uncertain else 0, seed, variants)
-    bench = _Bench(case, slug, plan, realism, seed, threads, truths, variants, uncertain=uncertain)
+    bench = Bench(case, slug, plan, realism, seed, threads, truths, variants, uncertain=uncertain)
     ratings, severity, failures = [], [], []
     step = max(1, BLOCK_ROWS // plan.patients)
     for first in range(0, replicates, step):
@@ -193,7 +193,7 @@ def true_effects(
     arms = tuple((arm.id,) for arm in plan.design.arms)
     design = replace(plan.design, kind="parallel", sequences=(), washout=None)
     wide = replace(plan, design=design, sizes=(patients,) * len(arms), findings=())
-    bench = _Bench(case, slug, wide, whole, seed, None, truths, variants, shared=True)
+    bench = Bench(case, slug, wide, whole, seed, None, truths, variants, shared=True)
     rated = bench.run(np.arange(1)).ratings
     effects = {}
     for estimand in plan.estimands:
@@ -266,10 +266,14 @@ class _Recruits:
         return _Recruits(stack("deviates"), stack("true"), stack("rated"), stack("residual"), stack("chance"), trial)
 
 
-class _Bench:
-    """One plan under one mechanism, ready to be run for any replicates."""
+class Bench:
+    """One plan under one mechanism, ready to be run for any replicates.
 
-    def __init__(
+    `truths` are the draws that replicates take in turn; `uncertain`: each trial draws its own uncertain numbers too;
+    `shared`: the same patients in every sequence.
+    """
+
+    def __init__(  # noqa: D107 - the class says it
         self,
         case: Case,
         slug: str,
@@ -400,11 +404,11 @@ class _Bench:
     def follow(self, sequence: Sequence[str], people: Population, failures: list[str]) -> Array:
         """True scores (row, visit) of patients who go through a sequence of arms."""
         if self.realism.carry_over or len(sequence) == 1:
-            return self._score(self._arm(sequence), people, self.clock, failures)
+            return self._score(self.join(sequence), people, self.clock, failures)
         parts = []
         for k, name in enumerate(sequence):  # each period from rest, as if nothing had gone before
             here = [t for (period, _), t in zip(self.visits, self.clock, strict=True) if period == k]
-            parts.append(self._score(self._arm((name,)), people, np.array(here) - k * self.plan.step, failures))
+            parts.append(self._score(self.join((name,)), people, np.array(here) - k * self.plan.step, failures))
         return np.concatenate(parts, axis=1)
 
     def _score(self, arm: Arm, people: Population, times: Array, failures: list[str]) -> Array:
@@ -415,7 +419,8 @@ class _Bench:
         failures += run.attrs["failures"]
         return run["score"].to_numpy()[0, 0]
 
-    def _arm(self, sequence: Sequence[str]) -> Arm:
+    def join(self, sequence: Sequence[str]) -> Arm:
+        """The arms of a sequence one after another; see `join_periods`."""
         return join_periods(self.case, self.plan, sequence, self._trial_values())
 
     def _trial_values(self) -> dict[str, float]:
@@ -492,7 +497,7 @@ def _shifted(probe: Probe, shift: float, begin: float, end: float | None, period
     return replace(probe, start=start, until=end if probe.until is None else probe.until + shift)
 
 
-def _dataset(bench: _Bench, rated: Array, true: Array) -> xr.Dataset:
+def _dataset(bench: Bench, rated: Array, true: Array) -> xr.Dataset:
     """All ratings with every label: who was in which sequence, which arm, when."""
     import xarray as xr
 

@@ -26,7 +26,7 @@ from ..posterior.bank import Carried, Layout, lay_out_courses, load_arrays, run_
 from ..posterior.cloud import Cloud, Effort, _modules_behind, cloud_path, resample_cloud
 from ..posterior.weighing import gather_clouds, weigh_structures
 from ..simulation import build_kernels
-from .forecast import Forecaster, Posterior, outline_plans
+from .forecast import Forecaster, Outline, Posterior, outline_plans
 from .information import GROUPS, Expected
 
 Array = NDArray[np.float64]
@@ -153,15 +153,24 @@ def _forecast(
     case: Case, source: Source, plans: Sequence[Plan], question: Question, drugs: Sequence[str]
 ) -> list[tuple[Plan, Forecast]]:
     """What one structure expects of some plans."""
-    outline = outline_plans(case, plans, carry_over=question.realism.carry_over)
-    outputs = {SCORE, *(e.output for plan in plans for e in plan.estimands)}
-    layout = lay_out_courses(case, source.cloud.structure, outline.courses, outputs, drugs=drugs)
+    outline, layout = outline_and_layout(case, source, plans, question, drugs)
     posterior = take_posterior(case, source, layout, question)
-    forecaster = Forecaster(case, layout, outline, _run(layout, posterior), posterior, question.seed)
+    forecaster = Forecaster(case, layout, outline, run_early(layout, posterior), posterior, question.seed)
     return [
         (plan, forecaster.expect(plan, question.realism) if plan.is_human else _signs(forecaster, plan))
         for plan in plans
     ]
+
+
+def outline_and_layout(
+    case: Case, source: Source, plans: Sequence[Plan], question: Question, drugs: Sequence[str] | None = None
+) -> tuple[Outline, Layout]:
+    """Courses of some plans, and their layout in a structure; on the model that all designs of the case share."""
+    outline = outline_plans(case, plans, carry_over=question.realism.carry_over)
+    outputs = {SCORE, *(e.output for plan in plans for e in plan.estimands)}
+    if drugs is None:
+        drugs = case.with_required(_drugs_of(case, (*case.designs.values(), *plans)))
+    return outline, lay_out_courses(case, source.cloud.structure, outline.courses, outputs, drugs=drugs)
 
 
 def take_posterior(case: Case, source: Source, layout: Layout, question: Question) -> Posterior:
@@ -178,7 +187,7 @@ def take_posterior(case: Case, source: Source, layout: Layout, question: Questio
     return Posterior(draws, early, np.full(size, 1 / size), turn[early])
 
 
-def _run(layout: Layout, posterior: Posterior) -> Carried:
+def run_early(layout: Layout, posterior: Posterior) -> Carried:
     """Every course once for each run that the draws need."""
     first = np.unique(posterior.early, return_index=True)[1]
     values = {name: column[first] for name, column in posterior.draws.values.items()}

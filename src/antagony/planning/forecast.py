@@ -12,7 +12,7 @@ analysed in full). A draw brings its own trial: size and speed of the placebo co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,12 +156,14 @@ class Posterior:
     """Posterior draws of one structure of a mechanism.
 
     `draws` of every number, `early` (draw): the run that serves each; `weight` (draw), `group` (draw) as in `Expected`.
+    `trial`: what each draw's trial draws for itself, by parameter id (draw); drawn from its prior where not given.
     """
 
     draws: Draws
     early: NDArray[np.int64]
     weight: Array
     group: NDArray[np.int64]
+    trial: Mapping[str, Array] = field(default_factory=dict)
 
 
 class Forecaster:
@@ -289,7 +291,8 @@ class _Trial:
         known = {name: np.asarray(v, dtype=float)[:, None] for name, v in draws.values.items()}
         known |= {name: np.full((1, 1), float(v)) for name, v in self.values.items()}
         for name, prior in sorted(trial_priors(of.case, self.plan.trial, of.rows).items()):
-            known[name] = np.asarray(prior.quantile(rng.random(draws.size)))[:, None]
+            drawn = np.asarray(prior.quantile(rng.random(draws.size)))
+            known[name] = np.asarray(of.posterior.trial.get(name, drawn))[:, None]
         if not self.realism.placebo:
             known["placebo_size"] = np.zeros((1, 1))
         if not self.realism.unblinding:

@@ -155,8 +155,7 @@ class _Search:
             except AntagonyError:
                 continue
         question = Question(ranker.ask.realism, ranker.effort, ranker.ask.seed, SEARCH_DRAWS)
-        sources = [s for s in ranker.sources if s.slug in set(ranker.members)]
-        forecasts = expect_plans(ranker.case, sources, [*found.values()], question)
+        forecasts = expect_plans(ranker.case, ranker.sources, [*found.values()], question)
         tried = []
         for plan in plans:
             n = patients_for(plan, ranker.ask.n, ranker.ask.budget) if plan.id in found else 0
@@ -173,8 +172,7 @@ class _Search:
         plan = replace(self.member(best.values, best.shares, self.plan.id), notes=self.plan.notes)
         twins = [plan, replace(self.plan, id=f"{self.plan.id}-as-it-was")]
         question = Question(ask.realism, fresh.effort, ask.seed, DRAWS)
-        sources = [s for s in fresh.sources if s.slug in set(fresh.members)]
-        forecasts = expect_plans(fresh.case, sources, twins, question)
+        forecasts = expect_plans(fresh.case, fresh.sources, twins, question)
         found, start = (
             fresh.evidence(forecasts[p.id], patients_for(p, ask.n, ask.budget), stream=FRESH) for p in twins
         )

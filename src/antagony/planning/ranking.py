@@ -27,7 +27,7 @@ from ..posterior.likelihood import TRANSLATION_NODES, TRIAL_SDS, trial_sd_weight
 from ..trial import known_targets
 from ..verdict import settings_of
 from .answer import Measurement, Outcome, Ranked, Ranking
-from .expectations import Forecast, Question, Signs, expect_plans, gather_sources
+from .expectations import Forecast, Question, Signs, Source, expect_plans, gather_sources
 from .information import (
     NO_EFFECTS,
     Effects,
@@ -58,7 +58,7 @@ class Ask:
     `rivals`: two mechanisms or classes (all classes where empty); `n` patients, or a `budget` such as "80 patients" or
     "600 visits"; `exclude`: plans, "animal", "unproven" (not yet given to people so), an approval, "burden>3". `bound`
     of a decisive Bayes factor; `aim` of its probability. The trial is `realism`; its analysis leaves out what
-    `ignored` names.
+    `ignored` names. `seed` of posterior draws and patients; another `stream` draws other results from the same.
     """
 
     rivals: tuple[str, ...] = ()
@@ -71,6 +71,7 @@ class Ask:
     ignored: tuple[str, ...] = ()
     effort: str = "standard"
     seed: int = 1
+    stream: int = 67
 
 
 ASK = Ask()
@@ -152,20 +153,22 @@ class Ranker:
             raise StudyError("a bound is a Bayes factor above 1, and an aim a probability between 0 and 1")
         self.case, self.ask, self.progress = case, ask, progress
         self.effort: Effort = EFFORTS[ask.effort]
-        self.slugs = [slug for slug in case.wirings if not case.wiring(slug).reference]
         begun = time.perf_counter()
-        self.sources, self.partials = gather_sources(case, self.slugs, self.effort, ask.seed, progress)
-        self.rivals = self._rivals()
+        named = self._named()
+        slugs = [slug for members in named.values() for slug in members]
+        self.sources, self.partials = gather_sources(case, slugs, self.effort, ask.seed, progress)
+        self.rivals = tuple(Rival(name, 1 / len(named), self._shares(members)) for name, members in named.items())
         self.effects = Effects(TRIAL_SDS, trial_sd_weights(case.rules.trial_sd))
         self.seconds = {"posterior": time.perf_counter() - begun}
 
-    def _rivals(self) -> tuple[Rival, ...]:
-        """The named pair, or all classes; members of a class as published results bear them out."""
+    def _named(self) -> dict[str, list[str]]:
+        """Rival -> its mechanisms: those that are named, or all classes; references are no rivals."""
+        slugs = [slug for slug in self.case.wirings if not self.case.wiring(slug).reference]
         classes: dict[str, list[str]] = {}
-        for slug in self.slugs:
+        for slug in slugs:
             classes.setdefault(self.case.wiring(slug).group, []).append(slug)
         named = self.ask.rivals or tuple(sorted(classes))
-        known = {**{slug: [slug] for slug in self.slugs}, **classes}
+        known = {**{slug: [slug] for slug in slugs}, **classes}
         for name in named:
             if name not in known:
                 raise StudyError(f'--rivals "{name}": no mechanism or class{near_miss(name, known)}')
@@ -173,7 +176,7 @@ class Ranker:
             raise StudyError("--rivals: name two or more that differ, such as camp_crosstalk,gated_surge or i,iv")
         if len({slug for name in named for slug in known[name]}) < sum(len(known[name]) for name in named):
             raise StudyError(f"--rivals {','.join(named)}: one holds the other; rivals exclude each other")
-        return tuple(Rival(name, 1 / len(named), self._shares(known[name])) for name in named)
+        return {name: known[name] for name in named}
 
     def _shares(self, slugs: Sequence[str]) -> dict[str, float]:
         top = max(self.partials[slug] for slug in slugs)
@@ -223,9 +226,19 @@ class Ranker:
 
     def expect(self, plans: Sequence[Plan], realism: Realism) -> dict[str, dict[str, Forecast]]:
         """Plan id -> mechanism -> forecast."""
-        question = Question(realism, self.effort, self.ask.seed)
-        sources = [source for source in self.sources if source.slug in set(self.members)]
-        return expect_plans(self.case, sources, plans, question, self.progress)
+        return expect_plans(self.case, self.sources, plans, replace(self.question, realism=realism), self.progress)
+
+    @property
+    def question(self) -> Question:
+        """How plans are forecast."""
+        return Question(self.ask.realism, self.effort, self.ask.seed)
+
+    def expect_of(self, sources: Sequence[Source], plan: Plan) -> Expected:
+        """What some structures of one mechanism expect of a plan that people are in."""
+        (found,) = expect_plans(self.case, sources, [plan], self.question)[plan.id].values()
+        if not isinstance(found, Expected):
+            raise StudyError(f"{plan.id}: of animals signs alone are expected")
+        return found
 
     def rank(self, plans: Sequence[Plan]) -> list[Ranked]:
         """Every plan's evidence, the most informative first."""
@@ -292,7 +305,7 @@ class Ranker:
         rivals: Sequence[Rival] | None = None,
         naive: Mapping[str, Forecast] | None = None,
         results: int = RESULTS,
-        stream: int = 67,
+        stream: int | None = None,
     ) -> Evidence:
         """What a trial of `n` patients is expected to show.
 
@@ -309,7 +322,8 @@ class Ranker:
         if naive is not None:
             analysis = {name: _believed(world[name], f) for name, f in naive.items() if isinstance(f, Expected)}
             taken = self._effects(self.analysed)
-        judged = judge(rivals, world, analysis, effects, taken, n, size=results, seed=[self.ask.seed, stream])
+        seed = [self.ask.seed, self.ask.stream if stream is None else stream]
+        judged = judge(rivals, world, analysis, effects, taken, n, size=results, seed=seed)
         return summarise(judged, n, bound=self.ask.bound)
 
     def _effects(self, realism: Realism) -> Effects:
@@ -403,7 +417,7 @@ class Ranker:
         counting = {
             source.slug: source.cloud.effective_draws(source.cloud.value(None, case.rules.trial_sd))
             for source in self.sources
-            if case.rules and source.slug in self.members and source.share >= 0.5
+            if case.rules and source.share >= 0.5
         }
         titles = {rival.name: case.groups.get(rival.name) or case.wiring(rival.name).title for rival in self.rivals}
         ranking = Ranking(

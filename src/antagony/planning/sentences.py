@@ -12,7 +12,7 @@ SMALL = 0.05  # bits: an error above this is said
 
 def ranking_sentences(ranking: Ranking) -> tuple[str, ...]:
     """What to run, how it compares with the next, and what the bits mean."""
-    human = [r for r in ranking.ranked if r.plan.is_human]
+    human = [r for r in ranking.ranked if r.plan.is_human and not _is_unsure(r)]
     lines = []
     if human:
         lines.append(_advice(ranking, human[0]))
@@ -34,9 +34,11 @@ def _advice(ranking: Ranking, first: Ranked) -> str:
     )
     if first.advised is not None:
         return f"Run {first.name} with n = {best.n:g}: {chances}."
+    most = first.curve[-1].n
+    rest = "and larger ones would decide more often" if best.n == most else f"and more than {best.n:g} add little"
     return (
-        f"Run {first.name} with n = {best.n:g}: {chances}; no number of patients up to {first.curve[-1].n:g} reaches "
-        f"{ranking.aim:g}, and more than {best.n:g} add little."
+        f"Run {first.name} with n = {best.n:g}: {chances}; no number of patients up to {most:g} reaches "
+        f"{ranking.aim:g}, {rest}."
     )
 
 
@@ -71,8 +73,11 @@ def ranking_caveats(case: Case, ranking: Ranking) -> tuple[str, ...]:
     few = [slug for slug, count in ranking.counting.items() if count < FEW]
     if few:
         lines.append(f"Fewer than {FEW} posterior draws count for {', '.join(few)}: errors may be understated.")
-    if unsure := [r.name for r in ranking.ranked if r.evidence.bits.error > SMALL]:
-        lines.append(f"The error of {', '.join(unsure)} is above {SMALL:g} bits.")
+    if unsure := [r.name for r in ranking.ranked if _is_unsure(r)]:
+        lines.append(
+            f"The bits of {', '.join(unsure)} are uncertain by more than {SMALL:g}: posterior draws are too few for so "
+            "precise a trial; antagony weigh --effort thorough, then --effort thorough here, gives more."
+        )
     bound = 1 / ranking.bound
     if over := [r.name for r in ranking.ranked if _misled(r) > bound]:
         lines.append(f"Above the bound of {bound:g} that holds where the analysis knows the world: {', '.join(over)}.")
@@ -90,6 +95,11 @@ def ranking_caveats(case: Case, ranking: Ranking) -> tuple[str, ...]:
         lines.append(f"Evidence cut-off: {case.cutoff}.")
     lines.append(case.disclaimer)
     return tuple(lines)
+
+
+def _is_unsure(ranked: Ranked) -> bool:
+    """Whether draws are too few for so precise a trial: its place in the ranking is open."""
+    return max(ranked.evidence.bits.error, abs(ranked.evidence.bias)) > SMALL
 
 
 def _misled(ranked: Ranked) -> float:

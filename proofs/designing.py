@@ -1,0 +1,157 @@
+"""Does a ranking of trials keep its promises? Time, order, search, confirmation end to end, and what realism costs.
+
+Banks are read where they are stored (the folder $ANTAGONY_BANKS, or this user's cache) and filled first where they are
+not; what is timed begins after that, with no forecast stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import fields, replace
+from itertools import combinations
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from antagony.case import Case, open_case
+from antagony.design import REALISTIC, Plan, Realism, realism_without
+from antagony.planning.answer import Ranking
+from antagony.planning.confirmation import confirm_plan, importance_result, temper_result
+from antagony.planning.optimisation import optimise_plan
+from antagony.planning.ranking import Ask, Ranker, rank_plans
+
+SEEDS = (1, 2, 3, 4, 5)
+FAMILY = "two_by_two"
+SUFFERING = ("two_by_two", "crossover_short", "dissociation_naltrexone", "nitrous_oxide_naltrexone", "morphine_alone",
+             "memantine_first_week", "mu_pet_ketamine")  # fmt: skip
+"""Designs in which unblinding, carry-over, placebo response or dropout may matter."""
+REPEATED = 5  # results that are weighed again by tempered sampling
+APART = 3.0  # Monte-Carlo errors that part two designs
+
+
+def link_banks(folder: Path) -> None:
+    """Banks and clouds of this user beside an empty store of forecasts."""
+    known = Path(os.environ.get("ANTAGONY_BANKS") or user_cache_path("antagony")) / "kernels"
+    (folder / "kernels").mkdir(mode=0o700, parents=True)
+    for name in ("banks", "clouds"):
+        if (known / name).is_dir():
+            shutil.copytree(known / name, folder / "kernels" / name, copy_function=os.link)
+
+
+def show_ranking(ranking: Ranking) -> None:
+    """Every design in a line."""
+    for r in ranking.ranked:
+        e = r.evidence
+        print(
+            f"  {r.name}: {e.bits.value:.3f} bits (SE {e.bits.error:.3f}, bias {e.bias:.3f}), decisive "
+            f"{e.decisive.value:.3f}, misleading {e.misleading.value:.4f}, control {r.control.value:.3f} "
+            f"(SE {r.control.error:.3f})"
+        )
+
+
+def check_order(rankings: list[Ranking]) -> None:
+    """Pairs that are more than 3 errors apart in the first ranking keep their order in all others."""
+    first = {r.name: r.evidence.bits for r in rankings[0].ranked}
+    apart = [
+        (a, b) for a, b in combinations(first, 2)
+        if abs(first[a].value - first[b].value) > APART * (first[a].error ** 2 + first[b].error ** 2) ** 0.5
+    ]  # fmt: skip
+    turned = set()
+    for ranking in rankings[1:]:
+        bits = {r.name: r.evidence.bits.value for r in ranking.ranked}
+        turned |= {(a, b) for a, b in apart if (first[a].value - first[b].value) * (bits[a] - bits[b]) < 0}
+    print(f"order: {len(apart)} of {len(first) * (len(first) - 1) // 2} pairs apart, {len(turned)} turned in "
+          f"{len(rankings)} seeds {sorted(turned)}", flush=True)  # fmt: skip
+
+
+def confirm(ranker: Ranker, plan: Plan, n: int, trials: int, repeated: int) -> None:
+    """Whole trials from every rival; a few results by tempered sampling too."""
+    begun = time.perf_counter()
+    found = confirm_plan(ranker, plan, n, trials=trials)
+    for name, (promised, seen) in (("decisive", found.decisive), ("misleading", found.misleading)):
+        print(f"confirmed {plan.id}, n = {n}, {trials} trials a rival, {name}: promised {promised.value:.4f} "
+              f"(SE {promised.error:.4f}), found {seen.value:.4f} (SE {seen.error:.4f})")  # fmt: skip
+    print(f"  median posterior draws that still count {found.counting:.0f}, {time.perf_counter() - begun:.0f} s")
+    for (true, other), (decisive, misleading) in found.pairs.items():
+        print(f"  {true} against {other}: decisive {decisive:.3f}, misleading {misleading:.3f}")
+    for k in range(repeated):
+        row = k * len(found.results) // repeated
+        source = next(s for s in ranker.sources if s.slug in ranker.rivals[k % len(ranker.rivals)].members)
+        begun = time.perf_counter()
+        known, error = importance_result(ranker, source, plan, n, found.results[row])
+        value, own = temper_result(ranker, source, plan, n, found.results[row], seed=k, tell=lambda text: None)
+        print(f"tempered, result {row}, {source.cloud.structure.name}: {value:.2f} (SE {own:.2f}), from stored draws "
+              f"{known:.2f} (SE {error:.2f}), {time.perf_counter() - begun:.0f} s", flush=True)  # fmt: skip
+
+
+def show_realism(case: Case, ranker: Ranker, n: int) -> None:
+    """What each part of a real trial does where the analysis ignores it: the design that suffers most, its promise."""
+    plans = [case.designs[name] for name in SUFFERING]
+    real = ranker.expect(plans, REALISTIC)
+    for name in (f.name for f in fields(Realism)):
+        if name in ("residual", "heterogeneity"):
+            continue
+        ideal = realism_without([], "none") if name == "dropout" else realism_without([name])
+        changed = [p for p in plans if name != "carry_over" or p.periods > 1]
+        without = Ranker(case, replace(ranker.ask, realism=ideal)).expect(changed, ideal)
+        asked = Ranker(case, replace(ranker.ask, ignored=(name,)))
+        rows = []
+        for plan in changed:
+            promised = asked.evidence(without[plan.id], n)
+            matched = asked.evidence(real[plan.id], n)
+            fooled = asked.evidence(real[plan.id], n, naive=without[plan.id])
+            rows.append((fooled.misleading.value, plan.id, promised, matched, fooled))
+        _, worst, *three = max(rows, key=lambda row: row[0])
+        texts = [
+            f"{e.bits.value:.2f} bits, decisive {e.decisive.value:.3f}, misleading {e.misleading.value:.4f} "
+            f"(SE {e.misleading.error:.4f})" for e in three
+        ]  # fmt: skip
+        print(f"ignoring {name}, worst {worst}: promised {texts[0]}; real and known {texts[1]}; real and ignored "
+              f"{texts[2]}", flush=True)  # fmt: skip
+
+
+def main() -> int:
+    """Everything, or with --quick a look."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one seed, few trials, no tempered sampling")
+    quick = parser.parse_args().quick
+    with tempfile.TemporaryDirectory(dir=os.environ.get("ANTAGONY_CACHE") or None) as scratch:
+        link_banks(Path(scratch))
+        os.environ["ANTAGONY_CACHE"] = scratch
+        case = open_case()
+        begun = time.perf_counter()
+        Ranker(case, Ask())
+        print(f"posterior read, or filled: {time.perf_counter() - begun:.0f} s", flush=True)
+        begun = time.perf_counter()
+        rankings = [rank_plans(case, Ask())]
+        print(f"ranking {len(rankings[0].ranked)} designs: {time.perf_counter() - begun:.1f} s", flush=True)
+        show_ranking(rankings[0])
+        errors = [(r.evidence.bits.error, r.name) for r in rankings[0].ranked]
+        under = sum(error < 0.05 for error, _ in errors)
+        print(f"errors below 0.05 bits: {under} of {len(errors)}, largest {max(errors)[0]:.3f} ({max(errors)[1]})")
+        begun = time.perf_counter()
+        rank_plans(case, Ask())
+        print(f"ranking again, stored: {time.perf_counter() - begun:.1f} s", flush=True)
+        print(*(f"* {line}" for line in (*rankings[0].sentences, *rankings[0].caveats)), sep="\n")
+        rankings += [rank_plans(case, Ask(stream=67 + seed)) for seed in SEEDS[1:] if not quick]
+        check_order(rankings)
+        ranker = Ranker(case, Ask())
+        first = next(r for r in rankings[0].ranked if r.plan.is_human and r.evidence.bits.error < 0.05)
+        confirm(ranker, first.plan, round(first.best.n), 20 if quick else 200, 0 if quick else REPEATED)
+        confirm(ranker, case.designs[FAMILY], 320, 20 if quick else 200, 0)
+        show_realism(case, ranker, 100)
+        begun = time.perf_counter()
+        found = optimise_plan(case, case.designs[FAMILY], Ask(), trials=8 if quick else 48)
+        print(f"optimising {FAMILY}, {len(found.tried)} plans: {time.perf_counter() - begun:.1f} s")
+        print(f"  {found.plan.values}, shares {[size / found.plan.patients for size in found.plan.sizes]}: "
+              f"{found.evidence.bits.value:.3f} bits, as planned {found.start.bits.value:.3f}")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,305 @@
+"""Plans ranked and searched, and what cannot be asked; on two rivals and few draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from antagony.case import Case
+from antagony.design import IDEAL, REALISTIC, Estimand, Plan, realism_without
+from antagony.errors import PosteriorError, StudyError
+from antagony.planning import expectations
+from antagony.planning.confirmation import confirm_plan, importance_result, log_densities
+from antagony.planning.expectations import DRAWS, Signs
+from antagony.planning.forecast import outline_plans
+from antagony.planning.information import Effects, Expected
+from antagony.planning.optimisation import optimise_plan
+from antagony.planning.ranking import (
+    Ask,
+    Ranker,
+    _half,
+    _only,
+    count_assumed,
+    describe_estimand,
+    filter_plans,
+    patients_for,
+    rank_plans,
+)
+
+PAIR = ("gated_surge", "nmda_rest")
+ASK = Ask(rivals=PAIR, effort="quick")
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------------
+
+
+def test_plans_are_left_out_by_name_and_by_what_they_ask_of_the_world(case: Case) -> None:
+    plans = [*case.designs.values()]
+
+    def left(*words: str) -> set[str]:
+        return {p.id for p in plans} - {p.id for p in filter_plans(plans, words)}
+
+    assert left() == set()
+    assert left("two_by_two") == {"two_by_two"}
+    assert left("animal") == {p.id for p in plans if not p.is_human}
+    assert "mtor_inhibitor_ketamine" in left("unproven")
+    assert left("burden>3") == {p.id for p in plans if p.feasibility and p.feasibility.burden > 3} != set()
+    assert left("animal", "two_by_two") == left("animal") | {"two_by_two"}
+    assert left("investigational") == {
+        p.id for p in plans if p.feasibility and p.feasibility.approval == "investigational"
+    }
+    with pytest.raises(StudyError, match=r'"two_by_tow".*did you mean "two_by_two"'):
+        filter_plans(plans, ["two_by_tow"])
+
+
+def test_a_budget_buys_patients(case: Case) -> None:
+    plan = case.designs["two_by_two"]
+    assert patients_for(plan, 100, "") == 100
+    assert patients_for(plan, 100, "80") == patients_for(plan, 100, "80 patients") == 80
+    assert patients_for(plan, 100, "600 visits") == math.floor(600 / plan.cost)
+    with pytest.raises(StudyError, match="write a number of patients or visits"):
+        patients_for(plan, 100, "600 euros")
+    with pytest.raises(StudyError, match="7 patients for 4 groups"):
+        patients_for(plan, 7, "")
+
+
+@pytest.mark.parametrize(
+    ("rivals", "said"),
+    [
+        (("gated_surge", "nmda_rst"), '"nmda_rst".*did you mean "nmda_rest"'),
+        (("gated_surge",), "name two or more"),
+        (("gated_surge", "gated_surge"), "name two or more that differ"),
+        (("iv", "nmda_rest"), "one holds the other"),
+        (("none", "gated_surge"), '"none": no mechanism or class'),
+    ],
+)
+def test_rivals_that_are_none_are_refused(case: Case, rivals: tuple[str, ...], said: str) -> None:
+    with pytest.raises(StudyError, match=said):
+        Ranker(case, Ask(rivals=rivals, effort="quick"))
+
+
+def test_questions_without_sense_are_refused(case: Case) -> None:
+    with pytest.raises(StudyError, match="a bound is a Bayes factor above 1"):
+        Ranker(case, replace(ASK, bound=1.0))
+    with pytest.raises(StudyError, match="an aim a probability"):
+        Ranker(case, replace(ASK, aim=1.0))
+    with pytest.raises(PosteriorError, match=r'"quik".*did you mean "quick"'):
+        Ranker(case, replace(ASK, effort="quik"))
+
+
+def test_contrasts_and_assumed_numbers_are_told(case: Case) -> None:
+    plan = case.designs["two_by_two"]
+    assert describe_estimand(plan, 1) == "rating at 24 h: naltrexone, ketamine - placebo, ketamine"
+    assert describe_estimand(plan, 0).startswith("rating at 24 h: (naltrexone, ketamine - placebo, ketamine) - (")
+    shares = replace(plan, estimands=(Estimand("r", plan.estimands[1].arms, 24.0, "responders", 0.5),))
+    assert describe_estimand(shares, 0).startswith("share of ratings that fell by 50% at 24 h")
+    assert count_assumed(plan) == 3  # two cues and what a patient costs
+
+
+# --- courses ---------------------------------------------------------------------------------------------------------
+
+
+def test_arms_with_the_same_doses_share_a_course(case: Case) -> None:
+    """The comparator's cue is read late, so four arms of two doses make no course of their own."""
+    plan = case.designs["two_by_two"]
+    outline = outline_plans(case, [plan])
+    assert len(outline.courses) == 4
+    twice = outline_plans(case, [plan, replace(plan, id="again")])
+    assert len(twice.courses) == 4
+    cue = case.periods.cue if case.periods else ""
+    late = [path.late[-1].get(cue) for path in outline.paths[plan.id]]
+    assert late == [None, None, 0.5, 0.5]
+
+
+def test_periods_without_carry_over_begin_from_rest(case: Case) -> None:
+    plan = case.designs["crossover_26"]
+    whole, apart = (outline_plans(case, [plan], carry_over=carry) for carry in (True, False))
+    assert len(whole.courses) == len(plan.sequences) == 2
+    assert len(apart.courses) == 2  # one a treatment, whatever the period
+    assert max(apart.courses[0].times) < plan.step < max(whole.courses[0].times)
+    start = case.periods.start if case.periods else ""
+    assert [late.get(start) for late in whole.paths[plan.id][0].late][-1] == plan.step
+    assert all(not course.restarts for course in apart.courses) and all(course.restarts for course in whole.courses)
+
+
+# --- on two rivals ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ranker(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranker]:
+    """Two rivals weighed quickly in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        from antagony.posterior import bank, cloud
+
+        folder = tmp_path_factory.mktemp("cache")
+        for module in (bank, cloud, expectations):
+            patch.setattr(module, "cache_folder", lambda: folder)
+        yield Ranker(case, ASK)
+
+
+def some(case: Case) -> list[Plan]:
+    return [case.designs[name] for name in ("two_by_two", "glutamate_mrs", "rodent_naltrexone_ketamine")]
+
+
+@pytest.mark.slow
+def test_a_plan_is_forecast_once_and_the_same_whoever_is_beside_it(
+    ranker: Ranker, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = ranker.expect(some(case), REALISTIC)
+    with monkeypatch.context() as patch:
+        patch.setattr(expectations, "run_courses", lambda *_: pytest.fail("what is stored was run again"))
+        again = ranker.expect(some(case), REALISTIC)
+    for name in together:
+        for slug in PAIR:
+            assert _same(together[name][slug], again[name][slug])
+    alone = ranker.expect([replace(case.designs["two_by_two"], id="other")], REALISTIC)["other"]
+    for slug in PAIR:
+        assert _same(together["two_by_two"][slug], alone[slug])
+
+
+def _same(one: object, two: object) -> bool:
+    assert type(one) is type(two)
+    names = Signs.__slots__ if isinstance(one, Signs) else ("mean", "covariance", "load", "weight", "group")
+    return all(np.array_equal(getattr(one, name), getattr(two, name)) for name in names)
+
+
+@pytest.mark.slow
+def test_plans_are_ranked_and_said(ranker: Ranker, case: Case) -> None:
+    plans = [*some(case), case.designs["kappa_antagonist_ketamine"]]
+    told: list[str] = []
+    ranking = rank_plans(case, ASK, plans=plans, progress=lambda text, done, total: told.append(text))
+    bits = [r.evidence.bits.value for r in ranking.ranked]
+    assert bits == sorted(bits, reverse=True) and len(bits) == 3
+    assert ranking.refused == {"kappa_antagonist_ketamine": "no mechanism has kappa: its arms would not differ"}
+    assert told
+    for r in ranking.ranked:
+        e = r.evidence
+        assert -0.1 <= e.bits.value <= 1.0 + 3 * e.bits.error
+        assert e.misleading.value <= 0.1 + 3 * e.misleading.error
+        assert 0 <= e.decisive.value <= 1 and 0.5 - 3 * e.posterior.error <= e.posterior.value <= 1
+        assert abs(r.control.value) < 4 * r.control.error + 0.01
+        if r.plan.is_human:
+            decisive = [c.decisive.value for c in r.curve]
+            assert decisive[-1] >= decisive[0] - 0.02
+            assert r.per_patient == pytest.approx(e.bits.value / 100) and r.cost == pytest.approx(100 * r.plan.cost)
+        else:
+            assert math.isnan(e.n) and r.curve == () and r.advised is None
+        assert {*r.outcomes} == {one.id for one in r.plan.estimands}
+        for outcomes in r.outcomes.values():
+            assert {*outcomes} == {*PAIR}
+            for o in outcomes.values():
+                assert o.low <= o.median <= o.high
+    first = next(r for r in ranking.ranked if r.plan.is_human)
+    assert ranking.sentences[0].startswith(f"Run {first.name} with n = ") or "uncertain" in " ".join(ranking.caveats)
+    assert (
+        f"n = {first.best.n:g}: it decides between gated_surge and nmda_rest with probability" in ranking.sentences[0]
+    )
+    assert ranking.caveats[-1] == case.disclaimer
+
+
+@pytest.mark.slow
+def test_more_patients_say_more_and_an_advised_number_reaches_the_aim(ranker: Ranker, case: Case) -> None:
+    (found,) = ranker.rank([case.designs["glutamate_mrs"]])
+    bits = [e.bits.value for e in found.curve]
+    assert bits[-1] > bits[0]
+    assert found.advised is not None
+    assert found.advised.decisive.value >= ASK.aim - 0.08
+    smaller = [e for e in found.curve if e.n < found.advised.n]
+    assert all(e.decisive.value < ASK.aim for e in smaller)  # a smaller number of the grid would not do
+    harder = Ranker(case, replace(ASK, aim=0.999))
+    assert harder.rank([case.designs["two_by_two"]])[0].advised is None
+
+
+@pytest.mark.slow
+def test_what_the_analysis_ignores_cannot_help_it(ranker: Ranker, case: Case) -> None:
+    """Carry-over of five days: results of the real trial, judged as if there were none."""
+    plan = case.designs["crossover_short"]
+    real = ranker.expect([plan], REALISTIC)[plan.id]
+    ideal = ranker.expect([plan], realism_without(["carry_over"]))[plan.id]
+    matched = ranker.evidence(real, 80)
+    ignoring = Ranker(case, replace(ASK, ignored=("carry_over",))).evidence(real, 80, naive=ideal)
+    assert ignoring.bits.value < matched.bits.value + 2 * matched.bits.error
+    assert ranker.evidence(ideal, 80).bits.value > matched.bits.value
+    with pytest.raises(StudyError, match='cannot ignore "carry"'):
+        _ = Ranker(case, replace(ASK, ignored=("carry",))).analysed
+
+
+@pytest.mark.slow
+def test_measurements_stand_in_order_of_what_they_separate(ranker: Ranker, case: Case) -> None:
+    plans = some(case)
+    found = ranker.measure(plans, ranker.expect(plans, REALISTIC))
+    assert len(found) == sum(len(p.estimands) for p in plans)
+    assert [m.bits.value for m in found] == sorted((m.bits.value for m in found), reverse=True)
+    assert {m.unit for m in found} == {"points", "probability", ""}
+
+
+@pytest.mark.slow
+def test_whole_trials_keep_what_was_promised(ranker: Ranker, case: Case) -> None:
+    plan = case.designs["glutamate_mrs"]
+    found = confirm_plan(ranker, plan, 80, trials=60)
+    assert found.results.shape == (120, len(plan.estimands)) and np.isfinite(found.results).all()
+    for promised, seen in (found.decisive, found.misleading):
+        assert abs(promised.value - seen.value) < 4 * math.hypot(promised.error, seen.error) + 2 / 60
+    source = ranker.sources[0]
+    value, error = importance_result(ranker, source, plan, 80, found.results[0])
+    assert value == pytest.approx(found.factors[0, 0], abs=4 * error + 0.05)
+
+
+def test_the_density_of_a_result_is_a_mixture_over_the_sd_between_trials() -> None:
+    from scipy.stats import multivariate_normal
+
+    covariance, load = np.array([[4.0, 1.0], [1.0, 9.0]]), np.array([1.0, 0.5])
+    model = Expected(np.array([[1.0, -2.0]]), covariance[None], load[None], np.ones(1), np.zeros(1, dtype=int))
+    effects = Effects(np.array([0.0, 2.0]), np.array([0.3, 0.7]))
+    result = np.array([0.5, 0.5])
+    parts = [
+        share * multivariate_normal.pdf(result, model.mean[0], covariance / 10 + sd**2 * np.outer(load, load))
+        for sd, share in zip(effects.sds, effects.weights, strict=True)
+    ]
+    assert log_densities(result, model, effects, 10)[0] == pytest.approx(math.log(sum(parts)), rel=1e-9)
+
+
+@pytest.mark.slow
+def test_a_search_never_ends_below_the_plan_as_it_was(ranker: Ranker, case: Case) -> None:
+    pytest.importorskip("optuna")
+    found = optimise_plan(case, case.designs["morphine_alone"], ASK, trials=8)
+    assert len(found.tried) == 8
+    first, best = found.tried[0], max(found.tried, key=lambda t: t.bits)
+    assert first.values == {v.id: v.nominal for v in case.designs["morphine_alone"].variables}
+    assert best.bits >= first.bits
+    assert found.gain[0] == pytest.approx(found.evidence.bits.value - found.start.bits.value)
+    sizes = [t.n for t in found.front]
+    assert sizes == sorted(sizes)
+    gains = [t.bits for t in found.front]
+    assert gains == sorted(gains)
+    again = optimise_plan(case, case.designs["morphine_alone"], ASK, trials=8)
+    assert again.tried == found.tried and again.evidence == found.evidence
+
+
+def test_a_plan_with_nothing_open_is_not_searched(case: Case) -> None:
+    with pytest.raises(StudyError, match="no number is left open"):
+        optimise_plan(case, case.designs["crossover_26"], ASK)
+    with pytest.raises(StudyError, match="of animals signs alone"):
+        optimise_plan(case, case.designs["rodent_pde4_ketamine"], ASK)
+
+
+def test_halves_and_single_contrasts_of_a_forecast() -> None:
+    group = np.arange(8)
+    model = Expected(
+        np.arange(16.0).reshape(8, 2), np.tile(np.eye(2), (8, 1, 1)), np.ones((8, 2)), np.full(8, 1 / 8), group
+    )
+    odd = _half(model, 1)
+    assert isinstance(odd, Expected)
+    assert odd.mean[:, 0].tolist() == [2, 6, 10, 14] and odd.group.tolist() == [0, 1, 2, 3]
+    assert odd.weight.sum() == pytest.approx(1)
+    second = _only(model, 1)
+    assert isinstance(second, Expected)
+    assert second.mean.ravel().tolist() == model.mean[:, 1].tolist() and second.covariance.shape == (8, 1, 1)
+
+
+def test_draws_and_worlds_are_named() -> None:
+    assert DRAWS >= 128 and not IDEAL.carry_over
