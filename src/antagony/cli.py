@@ -1,4 +1,4 @@
-"""The command line: antagony verdict | weigh | simulate | claims | trial | diff | lint."""
+"""The command line: antagony verdict | weigh | design | simulate | claims | trial | diff | lint."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from .printing import (
 if TYPE_CHECKING:
     from .case import Case
     from .mechanism import Mechanism
+    from .planning.ranking import Ask
     from .posterior.answer import Weighing
     from .simulation import Arm, Array
 
@@ -41,9 +42,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     help=(
         "Put rival drug mechanisms on trial: simulate each on real doses, check what it claims, compare it with "
-        "published trials, weigh the rivals. No dosing advice. Start with: antagony verdict; then: antagony weigh"
+        "published trials, weigh the rivals, find the trial that would tell them apart. No dosing advice. Start with: "
+        "antagony verdict; then: antagony weigh; antagony design"
     ),
 )
+design_app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(design_app, name="design")
 
 CaseOption = Annotated[
     Path | None, typer.Option("--case", help="Folder of a case; the packaged ketamine case when left out.")
@@ -53,6 +57,27 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 VariantOption = Annotated[
     list[str] | None, typer.Option("--variant", help="axis=name, such as loss=one_sided; may be repeated.")
 ]
+RivalsOption = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Two or more classes or mechanisms to tell apart; all classes if not.")
+]
+BudgetOption = Annotated[
+    str | None, typer.Option(help='What may be spent on each design: "80 patients" or "600 visits"; instead of --n.')
+]
+BoundOption = Annotated[float, typer.Option(help="Bayes factor above which evidence is decisive or misleading.")]
+AimOption = Annotated[float, typer.Option(help="Probability of decisive evidence that the advised n reaches.")]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Leave out placebo, unblinding, heterogeneity, residual or carry_over; may be repeated."),
+]
+DropoutOption = Annotated[str, typer.Option(help="none, at_random or not_at_random (by a severity nobody rated).")]
+IgnoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What the trials have and their analysis knows nothing of: a word of --without, or dropout; may be "
+        "repeated. What it costs stands beside the rest."
+    ),
+]
+EffortOption = Annotated[str, typer.Option(help="Of the weighing that is read: quick, standard or thorough.")]
 
 
 @app.command()
@@ -75,10 +100,12 @@ def verdict(
 ) -> None:
     """The whole answer: how probable each rival is, claims x mechanisms, trials replayed, what is fragile.
 
-    Writes verdict.html beside it. How probable each rival is comes from the stored answer of antagony weigh, where
-    there is one for this very case. Example: antagony verdict --draws 500 --mechanism camp_crosstalk --mechanism none
+    Writes verdict.html beside it. How probable each rival is comes from the stored answer of antagony weigh, and which
+    study to run next from that of antagony design, where there is one for this very case. Example:
+    antagony verdict --draws 500 --mechanism camp_crosstalk --mechanism none
     """
     from .case import open_case
+    from .design_report import print_ranking_summary, read_ranking
     from .report import write_report
     from .verdict import reach_verdict
     from .weighing_report import print_weighing_summary, weighing_table
@@ -89,12 +116,15 @@ def verdict(
         answer = reach_verdict(
             opened, mechanisms=mechanism, draws=draws, patients=patients, seed=seed, progress=report_progress
         )
-    path = write_report(answer, out, weighing=weighed)
+    ranking = read_ranking(opened) if mechanism is None else None
+    path = write_report(answer, out, weighing=weighed, ranking=ranking)
     if as_json:
-        print_json(verdict_table(answer) | {"weighing": None if weighed is None else weighing_table(weighed)})
+        found = {"weighing": None if weighed is None else weighing_table(weighed), "ranking": ranking}
+        print_json(verdict_table(answer) | found)
         return
     print_verdict(answer, show_console())
     print_weighing_summary(weighed, show_console())
+    print_ranking_summary(ranking, show_console())
     show_console().print(f"report: {path}")
 
 
@@ -314,6 +344,140 @@ def weigh(
         show_console().print(f"written: {out}", markup=False)
 
 
+@design_app.callback(invoke_without_command=True)
+def rank_designs(
+    context: typer.Context,
+    n: Annotated[int, typer.Option(help="Patients of each design.")] = 100,
+    rivals: RivalsOption = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORD",
+            help="Leave out a design, animal, unproven (not yet given to people so), licensed, off_label, "
+            'investigational, or "burden>3"; may be repeated.',
+        ),
+    ] = None,
+    budget: BudgetOption = None,
+    bound: BoundOption = 10.0,
+    aim: AimOption = 0.8,
+    without: WithoutOption = None,
+    dropout: DropoutOption = "not_at_random",
+    ignore: IgnoreOption = None,
+    plan: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="A design file of your own, ranked beside the case's; may be repeated."),
+    ] = None,
+    only: Annotated[bool, typer.Option("--only", help="Rank what --plan names (also designs of the case) alone.")] = (
+        False
+    ),
+    measurements: Annotated[
+        bool, typer.Option("--measurements", help="What would change our mind: every contrast by itself.")
+    ] = False,
+    effort: EffortOption = "standard",
+    seed: SeedOption = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write .html (page with figures), .json, .csv (design x patients) or .svg as well."),
+    ] = None,
+    case: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Which study next, how many patients, and how likely is it to mislead?
+
+    Ranks the case's candidate designs by how much each is expected to tell about which class of mechanisms is true,
+    with Monte-Carlo errors, and says how probable decisive and misleading evidence are. Trials have placebo response,
+    unblinding, carry-over and dropout. What was asked before is only read. Nothing here advises a patient. Example:
+    antagony design --exclude animal --exclude "burden>3" --budget "600 visits" --out design.html
+    """
+    if context.invoked_subcommand is not None:
+        _refuse_misplaced(context)
+        return
+    from .case import open_case
+    from .design_report import (
+        DESIGN_ENDINGS,
+        announce_ranking,
+        choose_plans,
+        count_numbers,
+        is_whole,
+        keep_ranking,
+        measure_ranking,
+        print_ranking,
+        ranking_table,
+        write_ranking,
+    )
+    from .planning.ranking import rank_plans
+
+    if out is not None:
+        check_ending(out, DESIGN_ENDINGS)
+    opened = open_case(case)
+    plans = choose_plans(opened, plan or (), only=only)
+    ask = _ask(rivals, n, budget, exclude, bound, aim, without, dropout, ignore, effort, seed)
+    note = announce_ranking(opened, ask, plans)
+    show_console(stderr=True).print(note, markup=False, highlight=False, style="dim")
+    with show_progress() as tell:
+        ranking = rank_plans(opened, ask, plans=plans, progress=tell)
+        if measurements:
+            ranking = measure_ranking(opened, ask, ranking, tell)
+    numbers = count_numbers(opened, ranking) if as_json or (out and out.suffix in (".html", ".json")) else None
+    if is_whole(ask, plans, opened):
+        keep_ranking(opened, ranking_table(ranking, numbers), effort)
+    if out is not None:
+        write_ranking(ranking, out, numbers)
+    if as_json:
+        print_json(ranking_table(ranking, numbers))
+        return
+    print_ranking(ranking, show_console())
+    if out is not None:
+        show_console().print(f"written: {out}", markup=False)
+
+
+@design_app.command("show")
+def show_design(
+    name: Annotated[str, typer.Argument(help="A design or study of the case, such as two_by_two; or a TOML file.")],
+    n: Annotated[int | None, typer.Option(help="Patients; those of its file when left out.")] = None,
+    rivals: RivalsOption = None,
+    budget: BudgetOption = None,
+    bound: BoundOption = 10.0,
+    aim: AimOption = 0.8,
+    without: WithoutOption = None,
+    dropout: DropoutOption = "not_at_random",
+    ignore: IgnoreOption = None,
+    effort: EffortOption = "standard",
+    seed: SeedOption = 1,
+    out: Annotated[Path | None, typer.Option(help="Write .html (page with figures) or .json as well.")] = None,
+    case: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """One design as a protocol: arms, doses, visits, n, contrasts, and what each rival expects of it.
+
+    A design that the mechanisms cannot be asked is shown with the reason. Nothing here advises a patient. Example:
+    antagony design show two_by_two --rivals ii,iv --out two_by_two.html
+    """
+    from .case import open_case
+    from .design_report import SHOW_ENDINGS, announce_ranking, count_numbers, print_shown, shown_table, tell_plan
+    from .design_report import write_shown as write
+
+    if out is not None:
+        check_ending(out, SHOW_ENDINGS)
+    opened = open_case(case)
+    plan = opened.plan(name)
+    size = n if n is not None else plan.patients
+    ask = _ask(rivals, size, budget, None, bound, aim, without, dropout, ignore, effort, seed)
+    announce_ranking(opened, ask, [plan])
+    with show_progress() as tell:
+        shown = tell_plan(opened, ask, plan, tell)
+    wanted = as_json or (out is not None)
+    numbers = count_numbers(opened, shown.ranking) if wanted and shown.ranking is not None else None
+    if out is not None:
+        write(shown, out, numbers)
+    if as_json:
+        print_json(shown_table(shown, numbers))
+        return
+    print_shown(shown, show_console())
+    if out is not None:
+        show_console().print(f"written: {out}", markup=False)
+
+
 @app.command()
 def nominal(
     mechanism: Annotated[list[str] | None, typer.Argument(help="Mechanisms; all but references when left out.")] = None,
@@ -425,6 +589,43 @@ def _stored_answer(case: Case, mechanisms: list[str] | None, effort: str | None,
     if mechanisms is None:
         keep_answer(case, answer)
     return answer
+
+
+def _ask(
+    rivals: str | None,
+    n: int,
+    budget: str | None,
+    exclude: list[str] | None,
+    bound: float,
+    aim: float,
+    without: list[str] | None,
+    dropout: str,
+    ignore: list[str] | None,
+    effort: str,
+    seed: int,
+) -> Ask:
+    """The question that options ask; raises StudyError for a word of --without or --dropout that means nothing."""
+    from .design import realism_without
+    from .planning.ranking import Ask
+
+    named = tuple(name.strip() for name in (rivals or "").split(",") if name.strip())
+    return Ask(
+        named, n, budget or "", tuple(exclude or ()), bound, aim, realism_without(without or (), dropout),
+        tuple(ignore or ()), effort, seed,
+    )  # fmt: skip
+
+
+def _refuse_misplaced(context: typer.Context) -> None:
+    """Options of the ranking before the name of another command would have no effect: say so."""
+    from .errors import StudyError
+
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
+    if given:
+        raise StudyError(
+            f"antagony design {context.invoked_subcommand}: write --{given[0].replace('_', '-')} behind "
+            f'"{context.invoked_subcommand}"; before it, it has no effect'
+        )
 
 
 def parse_variants(texts: list[str] | None) -> dict[str, str]:

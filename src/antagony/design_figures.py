@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .figures import GREY, INK, LINES, figure_style, svg_text
 from .planning.answer import Measurement, Outcome, Ranked, Ranking
 from .planning.information import Evidence, Figure
-from .weighing_figures import MARKS, Picture, spread_apart
+from .weighing_figures import MARKS, NBSP, Picture, spread_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +52,19 @@ def chance_text(chance: float | None) -> str:
     return "<0.001" if chance < 0.001 else f"{chance:.3f}" if chance < 0.0995 else f"{chance:.2f}"
 
 
+def chance_span(chance: float | None, error: float | None) -> str:
+    """A probability with its Monte-Carlo error, shown as one of its last digit at least; lines never break inside.
+
+    >>> [chance_span(*given).replace(NBSP, " ") for given in ((0.4234, 0.0123), (0.0002, 0.0001), (0.02, 0.0))]
+    ['0.42 \N{PLUS-MINUS SIGN} 0.01', '<0.001', '0.020 \N{PLUS-MINUS SIGN} 0.001']
+    """
+    text = chance_text(chance)
+    if error is None or not math.isfinite(error) or not text[0].isdigit():
+        return text
+    decimals = len(text.partition(".")[2])
+    return f"{text}{NBSP}\N{PLUS-MINUS SIGN}{NBSP}{max(error, 10**-decimals):.{decimals}f}"
+
+
 def rival_of(ranking: Ranking) -> dict[str, str]:
     """Mechanism -> the rival that holds it, mechanisms of a rival with the greatest share first."""
     return {
@@ -75,13 +88,13 @@ def span_text(low: float, high: float) -> str:
     """An interval with as many decimals as its greater end asks for; one number where both ends are the same.
 
     >>> span_text(0.00038, 1.2), span_text(-0.044, 19.1), span_text(-0.012, 0.0041), span_text(1.0, 1.0)
-    ('0.00 to 1.20', '0.0 to 19.1', '-0.012 to 0.004', '1.00')
+    ('0 to 1.20', '0.0 to 19.1', '-0.012 to 0.004', '1.00')
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return "unknown"
     size = max(abs(low), abs(high))
     decimals = 0 if size >= 100 else 1 if size >= 3 else 2 if size >= 0.1 else 3
-    texts = [f"{round(value, decimals) + 0.0:.{decimals}f}" for value in (low, high)]
+    texts = [f"{round(value, decimals) + 0.0:.{decimals}f}" if abs(value) >= 5e-4 else "0" for value in (low, high)]
     return texts[0] if low == high else " to ".join(texts)
 
 
@@ -142,7 +155,8 @@ def _draw_plan(top: Axes, below: Axes, ranked: Ranked, place: int) -> None:
     leads = place < LEAD
     if not ranked.plan.is_human:
         for panel, value in ((top, ranked.evidence.bits.value), (below, ranked.evidence.misleading.value)):
-            panel.axhline(value, label=ranked.name, **line | {"linestyle": (0, (1, 1.6))})
+            drawn = panel.axhline(value, label=ranked.name, color=line["color"], linewidth=line["linewidth"])
+            drawn.set_linestyle((0, (1, 1.6)))
         return
     sizes = [e.n for e in ranked.curve]
     top.plot(sizes, [e.bits.value for e in ranked.curve], label=ranked.name, **line)

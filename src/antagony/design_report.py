@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .case import Case
-from .design import SCORE, Enrolment, Plan, Realism
+from .design import Plan, Realism
 from .design_figures import (
     chance_text,
     control_faults,
@@ -34,15 +34,15 @@ from .design_figures import (
 )
 from .errors import StudyError, near_miss
 from .files import check_ending, write_text
+from .kernel.build import cache_folder
 from .planning.answer import Measurement, Ranked, Ranking
 from .planning.information import Evidence, Figure
-from .planning.ranking import Ask, Ranker, describe_estimand, filter_plans, patients_for, rank_plans
-from .kernel.build import cache_folder
+from .planning.ranking import Ask, Ranker, filter_plans, patients_for, rank_plans
 from .posterior import storage
 from .posterior.cloud import EFFORTS
 from .printing import Line, print_grid
-from .report import describe_condition, page_environment
-from .units import format_number, format_time
+from .protocol import describe_plan, protocol_lines
+from .report import page_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +53,10 @@ if TYPE_CHECKING:
 
 DESIGN_ENDINGS = (".html", ".json", ".csv", ".svg")
 SHOW_ENDINGS = (".html", ".json")
-BESIDE = 64  # letters that the other columns of a ranking take
+BESIDE = 65  # letters that the other columns of a ranking take
 MEASURED = 12  # measurements that the terminal shows
 TOP = 5  # plans that a verdict shows
+NO_ADVICE = "No number here is advice for a patient."
 APPROVALS = {"licensed": "lic", "off_label": "off", "investigational": "inv", "animal": "ani"}
 BURDENS = (
     "burden 1 ratings alone, 2 an infusion or a drug with a known label, 3 several periods or a long stay, 4 a scan or "
@@ -133,87 +134,7 @@ def tell_plan(case: Case, ask: Ask, plan: Plan, progress: Progress | None = None
     ranking = rank_plans(case, ask, plans=fit, progress=progress)
     measured = ranker.measure(fit, ranker.expect(fit, ask.realism))
     order = [e.id for e in plan.estimands]
-    return Shown(
-        plan, replace(ranking, measurements=tuple(sorted(measured, key=lambda m: order.index(m.estimand))))
-    )
-
-
-# --- a plan in words -------------------------------------------------------------------------------------------------
-
-
-def describe_plan(plan: Plan) -> dict[str, Any]:
-    """A plan as a protocol says it, in plain values: who receives what, when it is read, what is asked."""
-    design = plan.design
-    return {
-        "name": plan.id,
-        "title": plan.title,
-        "question": " ".join(plan.notes),
-        "kind": design.kind.replace("_", " "),
-        "species": plan.species,
-        "population": design.population,
-        "blinding": design.blinding,
-        "feasibility": _feasibility(plan),
-        "enrolment": _enrolment(plan.enrolment, plan.trial.scale),
-        "groups": [
-            {"sequence": [design.arm(name).title for name in sequence], "n": n if plan.is_human else None}
-            for sequence, n in zip(plan.sequences, plan.sizes, strict=True)
-        ],
-        "patients": plan.patients if plan.is_human else None,
-        "washout": format_time(plan.step) if plan.step else "",
-        "arms": [
-            {"id": arm.id, "title": arm.title, "doses": describe_condition(arm.condition), "note": arm.note}
-            for arm in design.arms
-        ],
-        "visits": [format_time(visit) for visit in plan.visits],
-        "visits_per_patient": plan.cost,
-        "scale": plan.trial.scale,
-        "estimands": [describe_estimand(plan, j) for j in range(len(plan.estimands))],
-        "variables": [_variable(plan, v.id) for v in plan.variables],
-        "assumed": assumed_numbers(plan),
-        "origin": Path(plan.origin).name,
-    }
-
-
-def _feasibility(plan: Plan) -> str:
-    known = plan.feasibility
-    if known is None:
-        return "not stated"
-    given = "has been given to people so" if known.in_man else "has not been given to people so"
-    note = f"; {known.note}" if known.note else ""
-    words = known.approval.replace("_", " ").replace("off label", "off label use").replace("animal", "in animals")
-    return f"{words}, {given}; burden {known.burden} of 5; {format_number(known.visits)} visits besides ratings{note}"
-
-
-def _enrolment(enrolment: Enrolment, scale: str) -> str:
-    bounds = [
-        f"{word} {format_number(bound)}"
-        for word, bound in (("at least", enrolment.least), ("at most", enrolment.most))
-        if bound is not None
-    ]
-    return f"{scale} {' and '.join(bounds)} at screening" if bounds else "no bound of the rating"
-
-
-def _variable(plan: Plan, name: str) -> str:
-    variable = next(v for v in plan.variables if v.id == name)
-    value = format_number(plan.values.get(name, variable.nominal))
-    step = "" if variable.step is None else f" in steps of {format_number(variable.step)}"
-    low, high = format_number(variable.low), format_number(variable.high)
-    return f"{name} {value} {variable.unit} (may be {low} to {high}{step}){f': {variable.note}' if variable.note else ''}"
-
-
-def assumed_numbers(plan: Plan) -> list[str]:
-    """Every number of a plan that is assumed, by name."""
-    numbers = {**plan.trial.numbers, **({"baseline_sd": plan.trial.baseline_sd} if plan.trial.baseline_sd else {})}
-    found = [f"{name} {format_number(n.value)}" for name, n in numbers.items() if n.grade == "assumed"]
-    for arm in plan.design.arms:
-        if arm.cue_grade == "assumed" and arm.comparator_cue is not None:
-            found.append(f"cue of the comparator in {arm.id} {format_number(arm.comparator_cue)}")
-    for estimand in plan.estimands:
-        if estimand.reading is not None and estimand.reading.grade == "assumed":
-            found.append(f"SD of one reading of {estimand.output} {format_number(estimand.reading.value)}")
-    if plan.feasibility is not None and plan.feasibility.grade == "assumed":
-        found.append(f"visits besides ratings {format_number(plan.feasibility.visits)}")
-    return found
+    return Shown(plan, replace(ranking, measurements=tuple(sorted(measured, key=lambda m: order.index(m.estimand)))))
 
 
 # --- plain values ----------------------------------------------------------------------------------------------------
@@ -246,16 +167,20 @@ def ranking_table(ranking: Ranking, numbers: Mapping[str, Any] | None = None) ->
         "numbers": numbers or {},
         "seconds": ranking.seconds,
         "settings": asdict(ranking.settings),
-        "advice": "No number here is advice for a patient.",
+        "advice": NO_ADVICE,
     }
     return _plain(table)
 
 
 def shown_table(shown: Shown, numbers: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """One plan as plain values: the keys of a ranking that holds it alone, and its protocol."""
-    if shown.ranking is None:
-        return _plain({"protocol": describe_plan(shown.plan), "designs": [], "refused": {shown.plan.id: shown.refused}})
-    return _plain({"protocol": describe_plan(shown.plan)}) | ranking_table(shown.ranking, numbers)
+    told = _plain({"protocol": describe_plan(shown.plan)})
+    if shown.ranking is not None:
+        return told | ranking_table(shown.ranking, numbers)
+    return told | {
+        "designs": [], "refused": {shown.plan.id: shown.refused}, "sentences": [], "caveats": [], "measurements": [],
+        "control": None, "rivals": {}, "settings": None, "advice": NO_ADVICE,
+    }  # fmt: skip
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
@@ -377,15 +302,18 @@ def print_shown(shown: Shown, console: Console) -> None:
     plan, told = shown.plan, describe_plan(shown.plan)
     console.rule(plan.id)
     console.print(plan.title, style="bold", markup=False, highlight=False)
+    console.print(told["question"], markup=False, highlight=False)
     for name, text in protocol_lines(told):
         console.print(f"{name}: {text}", markup=False, highlight=False)
     table = _table("arm", "n", "doses", left=3)
     for arm in told["arms"]:
-        table.add_row(arm["title"], _arm_size(plan, arm["id"]), arm["doses"])
+        table.add_row(arm["title"], _count(arm["n"]), arm["doses"])
     _show("Arms", table, console)
     _say(console, told["estimands"][:1], "*", "Primary contrast")
     if told["estimands"][1:]:
         _say(console, told["estimands"][1:], "*", "Further contrasts")
+    if told["variables"]:
+        _say(console, told["variables"], "*", "Left open, to be optimised")
     if shown.ranking is None or shown.ranked is None:
         console.print(f"Not to be asked of the mechanisms: {shown.refused}", markup=False, highlight=False)
         console.print("No dosing advice.", style="dim", markup=False)
@@ -397,34 +325,6 @@ def print_shown(shown: Shown, console: Console) -> None:
     _say(console, told["assumed"] or ["none"], "-", f"Numbers assumed ({len(told['assumed'])}):")
     _say(console, shown.ranking.caveats, "-", "What that hangs on:")
     _print_settings(shown.ranking, console)
-
-
-def protocol_lines(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, text) of what a protocol states in one line each; what it lacks is left out."""
-    groups = told["groups"]
-    crossed = [f"{g['n']} patients {' > '.join(g['sequence'])}" for g in groups if len(g["sequence"]) > 1]
-    lines = [
-        ("Question", told["question"]),
-        ("Design", f"{told['kind']}, {told['blinding']}" + (f", in {told['species']}" if crossed is None else "")),
-        ("Species", "" if told["patients"] is not None else told["species"]),
-        ("Population", told["population"]),
-        ("Enrolled", told["enrolment"] if told["patients"] is not None else ""),
-        ("Feasibility", told["feasibility"]),
-        ("Sequences", "; ".join(crossed)),
-        ("From one period to the next", told["washout"]),
-        ("Patients in the file", "" if told["patients"] is None else str(told["patients"])),
-        ("Visits", f"baseline, {', '.join(told['visits'])}; {told['scale']}"),
-        ("Cost", "" if told["patients"] is None else f"{format_number(told['visits_per_patient'])} visits a patient"),
-        ("Left open", "; ".join(told["variables"])),
-    ]
-    return [(name, text) for name, text in lines if text]
-
-
-def _arm_size(plan: Plan, name: str) -> str:
-    """Patients of an arm, those of all its periods; none for animals."""
-    if not plan.is_human:
-        return ""
-    return str(sum(n for sequence, n in zip(plan.sequences, plan.sizes, strict=True) if name in sequence))
 
 
 def _say(console: Console, lines: Iterable[str], mark: str, title: str = "") -> None:
@@ -462,8 +362,9 @@ def _print_main(ranking: Ranking, console: Console) -> None:
     )  # fmt: skip
     for r in ranking.ranked:
         e = r.evidence
+        chances = (chance_text(f.value) for f in (e.decisive, e.misleading, e.posterior))
         table.add_row(
-            fold_name(r.name, console.width - BESIDE), figure_text(e.bits), *(chance_text(f.value) for f in (e.decisive, e.misleading, e.posterior)),
+            fold_name(r.name, console.width - BESIDE), figure_text(e.bits), *chances,
             _count(e.n), f"{r.per_patient:.4f}" if math.isfinite(r.per_patient) else "-", _count(r.cost),
             burden_text(r.plan), "-" if r.advised is None else _count(r.advised.n),
         )  # fmt: skip
@@ -472,18 +373,15 @@ def _print_main(ranking: Ranking, console: Console) -> None:
     note = (
         f"Rivals: {names}. Decisive, misleading: probability that the Bayes factor of the true rival over another, or "
         f"of the other over the true, passes {ranking.bound:g}. True rival: its expected probability after the trial. "
-        f"Bits/pat.: for each patient. Visits: of all patients. {BURDENS.capitalize()}; lic licensed, off off label, inv investigational, ani animals; "
-        f"! not yet given to people so. Advised: least n with decisive evidence at {ranking.aim:g}."
+        f"Bits/pat.: for each patient. Visits: of all patients. {BURDENS.capitalize()}; "
+        f"lic licensed, off off label, inv investigational, ani animals; ! not yet given to people so. "
+        f"Advised: least n with decisive evidence at {ranking.aim:g}."
     )
     _show(f"Designs at {size}, the most informative first", table, console, note)
 
 
 def burden_text(plan: Plan) -> str:
-    """Burden and approval in few letters.
-
-    >>> burden_text.__name__
-    'burden_text'
-    """
+    """Burden and approval in few letters, such as `2 off`; ! where it was not yet given to people so."""
     known = plan.feasibility
     if known is None:
         return "?"
@@ -513,7 +411,8 @@ def _nan(number: float | None) -> float:
 
 
 def _print_ignoring(ranking: Ranking, console: Console) -> None:
-    table = _table("design", "bits", "decisive", "misleading", "bits\nignoring", "decisive\nignoring", "misleading\nignoring")
+    named = [f"{name}{which}" for which in ("", "\nignoring") for name in ("bits", "decisive", "misleading")]
+    table = _table("design", *named)
     for r in ranking.ranked:
         if r.ignoring is not None:
             some = [
@@ -596,9 +495,7 @@ def _print_outcomes(ranking: Ranking, plan: Plan, console: Console) -> None:
 
 def _print_pairs(ranking: Ranking, ranked: Ranked, console: Console) -> None:
     names = [*ranking.rivals]
-    lines = [
-        Line(truth, tuple(pair_text(ranked.evidence, truth, other) for other in names)) for truth in names
-    ]  # fmt: skip
+    lines = [Line(truth, tuple(pair_text(ranked.evidence, truth, other) for other in names)) for truth in names]
     title = "Decisive / misleading evidence: the true rival (row) against another (column)"
     print_grid(title, names, lines, console)
 
@@ -614,7 +511,7 @@ def _print_settings(ranking: Ranking, console: Console) -> None:
     spent = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in ranking.seconds.items())
     off = [f.name for f in fields(Realism) if getattr(ranking.realism, f.name) is False]
     parts = [
-        f"{len(ranking.ranked)} designs, {len(ranking.refused)} refused",
+        f"designs: {len(ranking.ranked)} ranked, {len(ranking.refused)} refused",
         f"dropout {ranking.realism.dropout.replace('_', ' ')}",
         *([f"without {', '.join(off)}"] if off else []),
         f"seed {s.seed}",
@@ -654,7 +551,9 @@ def _write_page(out: Path, table: Mapping[str, Any], ranking: Ranking | None) ->
     from markupsafe import Markup
 
     environment = page_environment()
-    environment.filters |= {"lines": protocol_lines, "span": lambda low, high: span_text(_nan(low), _nan(high)), "count": _count}
+    environment.filters |= {
+        "lines": protocol_lines, "count": _count, "span": lambda low, high: span_text(_nan(low), _nan(high)),
+    }  # fmt: skip
     pictures = {} if ranking is None else {p.name: p for p in draw_ranking(ranking)}
     owner = {} if ranking is None else rival_of(ranking)
     text = environment.get_template("design.html.j2").render(
@@ -727,7 +626,6 @@ class _Kept:
     budget: str
     bound: float
     aim: float
-    seed: int
 
 
 def is_whole(ask: Ask, plans: Sequence[Plan], case: Case) -> bool:

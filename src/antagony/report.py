@@ -13,9 +13,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .design_figures import chance_span, chance_text, figure_text
 from .figures import agreement, plot_finding, plot_overview, plot_scenes, scene_title, svg_text
 from .files import write_text
 from .matrix import source_key
+from .planning.information import Figure
 from .units import format_number, format_time
 from .verdict import SCENES
 from .weighing_figures import (
@@ -58,12 +60,14 @@ PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(verdict: Verdict, path: Path, *, weighing: Weighing | None = None) -> Path:
+def write_report(
+    verdict: Verdict, path: Path, *, weighing: Weighing | None = None, ranking: Mapping[str, Any] | None = None
+) -> Path:
     """Write the report as one HTML file and return its path. Raises ReportError and leaves nothing half-written.
 
-    With a weighing the page also says how probable each rival is.
+    With a weighing the page also says how probable each rival is; with a kept ranking (plain values), which study next.
     """
-    return write_text(path, _page(verdict, weighing))
+    return write_text(path, _page(verdict, weighing, ranking))
 
 
 def save_picture(verdict: Verdict, path: Path) -> Path:
@@ -122,7 +126,7 @@ class FindingRow:
 
 
 def page_environment() -> Environment:
-    """Templates with everything escaped, and the words and numbers that they use."""
+    """Templates with everything escaped, and the words and numbers that pages use."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -151,12 +155,15 @@ def page_environment() -> Environment:
         "learned": _learned,
         "published": _published,
         "foretold": _foretold,
+        "chance": chance_text,
+        "chance_span": chance_span,
+        "bits": lambda value, error: figure_text(Figure(_or_nan(value), _or_nan(error))),
         "groups": lambda rows: [(owner, list(some)) for owner, some in groupby(rows, key=lambda row: row.owner)],
     }
     return environment
 
 
-def _page(verdict: Verdict, weighing: Weighing | None) -> str:
+def _page(verdict: Verdict, weighing: Weighing | None, ranking: Mapping[str, Any] | None) -> str:
     claims = _claim_rows(verdict)
     weighed = {"weighing": None} if weighing is None else _weighing_parts(weighing)
     return (
@@ -172,9 +179,14 @@ def _page(verdict: Verdict, weighing: Weighing | None) -> str:
             scenes={answer.slug: _scene_drawings(verdict, answer) for answer in verdict.mechanisms},
             findings=_finding_rows(verdict),
             alone=False,
+            designs=ranking,
             **weighed,
         )
     )
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _main_scenes(verdict: Verdict) -> Mapping[str, str]:
