@@ -51,7 +51,7 @@ LAYERS = (
     ("design_figures",),
     ("report", "trial_report"),
     ("printing", "protocol"),
-    ("weighing_report", "design_report"),
+    ("weighing_report", "design_report", "search_report"),
     ("cli",),
     (ROOT,),
 )

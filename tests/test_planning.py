@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from antagony.case import Case
 from antagony.design import IDEAL, REALISTIC, Estimand, Plan, realism_without
-from antagony.errors import PosteriorError, StudyError
+from antagony.errors import PosteriorError, ReportError, StudyError
 from antagony.planning import expectations
 from antagony.planning.confirmation import confirm_plan, importance_result, log_densities
 from antagony.planning.expectations import DRAWS, Signs
 from antagony.planning.forecast import outline_plans
 from antagony.planning.information import Effects, Expected
-from antagony.planning.optimisation import optimise_plan
+from antagony.planning.optimisation import Optimised, optimise_plan
 from antagony.planning.ranking import (
     Ask,
     Ranker,
@@ -29,6 +34,7 @@ from antagony.planning.ranking import (
     patients_for,
     rank_plans,
 )
+from antagony.search_report import SEARCH_ENDINGS, print_search, search_sentence, search_table, write_search
 
 PAIR = ("gated_surge", "nmda_rest")
 ASK = Ask(rivals=PAIR, effort="quick")
@@ -264,7 +270,7 @@ def test_the_density_of_a_result_is_a_mixture_over_the_sd_between_trials() -> No
 
 
 @pytest.mark.slow
-def test_a_search_never_ends_below_the_plan_as_it_was(ranker: Ranker, case: Case) -> None:
+def test_a_search_never_ends_below_the_plan_as_it_was(ranker: Ranker, case: Case, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     found = optimise_plan(case, case.designs["morphine_alone"], ASK, trials=8)
     assert len(found.tried) == 8
@@ -276,8 +282,28 @@ def test_a_search_never_ends_below_the_plan_as_it_was(ranker: Ranker, case: Case
     assert sizes == sorted(sizes)
     gains = [t.bits for t in found.front]
     assert gains == sorted(gains)
+    assert {t.n for t in found.planned} <= {20, 40, 80, 160, 320, 640}
+    shown(found, tmp_path)
     again = optimise_plan(case, case.designs["morphine_alone"], ASK, trials=8)
     assert again.tried == found.tried and again.evidence == found.evidence
+
+
+def shown(found: Optimised, folder: Path) -> None:
+    """A search is printed and written in every form, with the same numbers."""
+    told = io.StringIO()
+    print_search(found, Console(file=told, width=100))
+    assert f"{found.evidence.bits.value:.3f} ({found.evidence.bits.error:.3f})" in told.getvalue()
+    assert search_sentence(found) in " ".join(told.getvalue().split())
+    for ending in SEARCH_ENDINGS:
+        write_search(found, folder / f"search{ending}")
+    table = json.loads((folder / "search.json").read_text(encoding="utf-8"))
+    assert table == json.loads(json.dumps(search_table(found)))
+    assert table["bits"] == found.evidence.bits.value and len(table["tried"]) == len(found.tried)
+    rows = list(csv.DictReader((folder / "search.csv").read_text(encoding="utf-8").splitlines()))
+    assert [float(row["bits"]) for row in rows] == pytest.approx([t.bits for t in found.tried], abs=1e-6)
+    assert (folder / "search.svg").read_text(encoding="utf-8").startswith("<svg")
+    with pytest.raises(ReportError):
+        write_search(found, folder / "search.docx")
 
 
 def test_a_plan_with_nothing_open_is_not_searched(case: Case) -> None:

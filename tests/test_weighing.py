@@ -87,7 +87,7 @@ def built(values: Sequence[Array], u: Array | None = None, *, blocks: int = BLOC
 
 
 def group_of(*clouds: Cloud) -> list[Any]:
-    return [weighing._Share(1 / len(clouds), c) for c in clouds]
+    return [weighing.Share(1 / len(clouds), c) for c in clouds]
 
 
 # --- means and their errors ----------------------------------------------------------------------------------------

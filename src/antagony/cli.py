@@ -478,6 +478,51 @@ def show_design(
         show_console().print(f"written: {out}", markup=False)
 
 
+@design_app.command("optimise")
+def optimise_design(
+    name: Annotated[str, typer.Argument(help="A design of the case that leaves numbers open, or a TOML file.")],
+    n: Annotated[int, typer.Option(help="Patients.")] = 100,
+    trials: Annotated[int, typer.Option(min=2, help="Plans of the family that the search looks at.")] = 48,
+    allocation: Annotated[bool, typer.Option(help="Search the shares of patients in each group too.")] = True,
+    rivals: RivalsOption = None,
+    budget: BudgetOption = None,
+    bound: BoundOption = 10.0,
+    without: WithoutOption = None,
+    dropout: DropoutOption = "not_at_random",
+    effort: EffortOption = "standard",
+    seed: SeedOption = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Write .json, .csv (a plan that was tried a row) or .svg as well.")
+    ] = None,
+    case: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search a design's open numbers (doses, times, visits) and its allocation for the most expected information.
+
+    With --budget "600 visits" plans that cost more have fewer patients. What the search finds is judged anew with other
+    random results, beside the plan as it was, and then against the number of patients. Needs the extra "design"
+    (Optuna). Example: antagony design optimise crossover_washout --budget "600 visits" --out washout.svg
+    """
+    from .case import open_case
+    from .planning.optimisation import optimise_plan
+    from .search_report import SEARCH_ENDINGS, print_search, search_table, write_search
+
+    if out is not None:
+        check_ending(out, SEARCH_ENDINGS)
+    opened = open_case(case)
+    ask = _ask(rivals, n, budget, None, bound, 0.8, without, dropout, None, effort, seed)
+    with show_progress() as tell:
+        found = optimise_plan(opened, opened.plan(name), ask, trials=trials, allocation=allocation, progress=tell)
+    if out is not None:
+        write_search(found, out)
+    if as_json:
+        print_json(search_table(found))
+        return
+    print_search(found, show_console())
+    if out is not None:
+        show_console().print(f"written: {out}", markup=False)
+
+
 @app.command()
 def nominal(
     mechanism: Annotated[list[str] | None, typer.Argument(help="Mechanisms; all but references when left out.")] = None,

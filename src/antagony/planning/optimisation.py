@@ -51,7 +51,8 @@ class Optimised:
     """What a search found.
 
     `plan` with its `evidence`, and the plan as it was with its own (`start`), both judged anew; `gain` in bits with its
-    error; `tried` in order; `front`: plans of which no other gives more bits for as few patients, fewest first.
+    error; `tried` in order; `front`: what the best gives for how many patients, fewest first, where more give more;
+    `planned`: the same of the plan as it was.
     """
 
     plan: Plan
@@ -60,6 +61,7 @@ class Optimised:
     gain: tuple[float, float]
     tried: tuple[Tried, ...]
     front: tuple[Tried, ...]
+    planned: tuple[Tried, ...]
     seconds: float
 
 
@@ -178,11 +180,11 @@ class _Search:
         )
         gain = found.bits.value - start.bits.value
         error = math.hypot(found.bits.error, start.bits.error)
-        front = self._front(plan, best, forecasts[plan.id])
-        return Optimised(plan, found, start, (gain, error), tried, front, time.perf_counter() - begun)
+        front, planned = (self._front(p, t, forecasts[p.id]) for p, t in zip(twins, (best, tried[0]), strict=True))
+        return Optimised(plan, found, start, (gain, error), tried, front, planned, time.perf_counter() - begun)
 
     def _front(self, plan: Plan, best: Tried, forecasts: Mapping[str, Any]) -> tuple[Tried, ...]:
-        """Patients against bits of the best plan, where more patients give more."""
+        """Patients against bits of a plan, where more patients give more."""
         front: list[Tried] = []
         for n in GRID:
             if n < 2 * len(plan.sequences):

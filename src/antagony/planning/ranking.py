@@ -459,10 +459,12 @@ def describe_estimand(plan: Plan, j: int) -> str:
 
 
 def count_assumed(plan: Plan) -> int:
-    """Numbers of a plan that are assumed."""
+    """Numbers of a plan that are assumed; a reading that several contrasts use counts once."""
     grades = [number.grade for number in (*plan.trial.numbers.values(), plan.trial.baseline_sd) if number]
     grades += [arm.cue_grade for arm in plan.design.arms if arm.cue_grade]
-    grades += [e.reading.grade for e in plan.estimands if e.reading]
+    grades += [
+        reading.grade for reading in {(e.output, e.reading): e.reading for e in plan.estimands}.values() if reading
+    ]
     grades += [plan.feasibility.grade] if plan.feasibility else []
     return grades.count("assumed")
 

@@ -35,7 +35,7 @@ def _advice(ranking: Ranking, first: Ranked) -> str:
     if first.advised is not None:
         return f"Run {first.name} with n = {best.n:g}: {chances}."
     most = first.curve[-1].n
-    rest = "and larger ones would decide more often" if best.n == most else f"and more than {best.n:g} add little"
+    rest = "larger ones would decide more often" if best.n == most else "which decides little more often"
     return (
         f"Run {first.name} with n = {best.n:g}: {chances}; no number of patients up to {most:g} reaches "
         f"{ranking.aim:g}, {rest}."
@@ -52,10 +52,10 @@ def _between(ranking: Ranking) -> str:
 def _beside(first: Ranked, second: Ranked) -> str:
     gap = first.evidence.bits.value - second.evidence.bits.value
     error = (first.evidence.bits.error**2 + second.evidence.bits.error**2) ** 0.5
-    sure = "beyond" if gap > SURE * error else "within"
+    sure = "more" if gap > SURE * error else "less"
     return (
         f"At {first.evidence.n:g} patients {first.name} is expected to give {_bits(first)}, the next, {second.name}, "
-        f"{_bits(second)}: {sure} Monte-Carlo error of one another."
+        f"{_bits(second)}: {sure} than {SURE:g} Monte-Carlo errors apart."
     )
 
 
