@@ -9,7 +9,6 @@ import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from html.parser import HTMLParser
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import xarray as xr
+from html_page import Page
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -363,39 +363,6 @@ def test_measurements_are_drawn_where_the_record_says(ranking: Ranking) -> None:
 
 
 # --- pages and files -------------------------------------------------------------------------------------------------
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, and the words outside styles and drawings; checks that tags close in order."""
-
-    VOID = ("meta", "br")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "text", "tspan"):
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def check_page(text: str) -> Page:

@@ -33,6 +33,7 @@ from .design_figures import (
     span_text,
 )
 from .errors import StudyError, near_miss
+from .figures import write_picture
 from .files import check_ending, write_text
 from .kernel.build import cache_folder
 from .planning.answer import Measurement, Ranked, Ranking
@@ -40,7 +41,7 @@ from .planning.information import Evidence, Figure
 from .planning.ranking import Ask, Ranker, filter_plans, patients_for, rank_plans
 from .posterior import storage
 from .posterior.cloud import EFFORTS
-from .printing import Line, print_grid
+from .printing import Line, print_grid, write_rows
 from .protocol import describe_plan, protocol_lines
 from .report import page_environment
 
@@ -581,21 +582,11 @@ def evidence_rows(ranking: Ranking) -> list[dict[str, Any]]:
 
 
 def _write_csv(ranking: Ranking, out: Path) -> Path:
-    import csv
-    from io import StringIO
-
-    text, rows = StringIO(), evidence_rows(ranking)
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return write_text(out, text.getvalue())
+    return write_rows(evidence_rows(ranking), out)
 
 
 def _write_svg(ranking: Ranking, out: Path) -> Path:
-    from .figures import svg_text
-
-    picture = svg_text(plot_information(ranking), "design", information_label(ranking), outlines=True)
-    return write_text(out, f'<?xml version="1.0" encoding="utf-8"?>\n{picture}\n')
+    return write_picture(plot_information(ranking), "design", information_label(ranking), out)
 
 
 # --- kept ------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import AntagonyError
+from .files import write_text
 from .regimen import Dose, parse_regimen
 
 if TYPE_CHECKING:
@@ -391,6 +393,12 @@ def svg_text(figure: Figure, name: str, label: str, *, outlines: bool = False) -
         f'role="img" aria-label={quoteattr(label)} stroke-linejoin="round" stroke-linecap="butt">'
     )
     return root + re.sub(r">\s*\n\s*<", ">\n<", body)
+
+
+def write_picture(figure: Figure, name: str, label: str, out: Path) -> Path:
+    """The figure as a file of its own, text as shapes that need no font; see `svg_text`."""
+    picture = svg_text(figure, name, label, outlines=True)
+    return write_text(out, f'<?xml version="1.0" encoding="utf-8"?>\n{picture}\n')
 
 
 def _lean(tag: str) -> str:

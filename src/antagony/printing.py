@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +148,18 @@ class Line:
     label: str
     cells: tuple[str, ...] = ()
     tail: str = ""
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
+    """Rows as CSV under the names of the first; whole or not at all."""
+    import csv
+    from io import StringIO
+
+    text = StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_text(out, text.getvalue())
 
 
 def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console: Console) -> bool:

@@ -86,9 +86,8 @@ def assumed_numbers(plan: Plan) -> list[str]:
     for arm in plan.design.arms:
         if arm.cue_grade == "assumed" and arm.comparator_cue is not None:
             found.append(f"cue of the comparator in {arm.id} {format_number(arm.comparator_cue)}")
-    for estimand in plan.estimands:
-        if estimand.reading is not None and estimand.reading.grade == "assumed":
-            found.append(f"SD of one reading of {estimand.output} {format_number(estimand.reading.value)}")
+    readings = {(e.output, e.reading): None for e in plan.estimands if e.reading and e.reading.grade == "assumed"}
+    found += [f"SD of one reading of {output} {format_number(r.value)}" for output, r in readings if r is not None]
     if plan.feasibility is not None and plan.feasibility.grade == "assumed":
         found.append(f"visits besides ratings {format_number(plan.feasibility.visits)}")
     return found

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import PosteriorError, near_miss
+from .figures import write_picture
 from .files import check_ending, write_text
 from .posterior.answer import Learned, Number, Part, Weighed, Weighing
 from .posterior.bank import plan_courses
 from .posterior.cloud import EFFORTS, structures_of
-from .printing import Line, print_grid
+from .printing import Line, print_grid, write_rows
 from .report import write_weighing_page
 from .weighing_figures import (
     CALIBRATING,
@@ -563,18 +564,8 @@ def score_rows(weighing: Weighing) -> list[dict[str, Any]]:
 
 
 def _write_csv(weighing: Weighing, out: Path) -> Path:
-    import csv
-    from io import StringIO
-
-    text, rows = StringIO(), score_rows(weighing)
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return write_text(out, text.getvalue())
+    return write_rows(score_rows(weighing), out)
 
 
 def _write_svg(weighing: Weighing, out: Path) -> Path:
-    from .figures import svg_text
-
-    picture = svg_text(plot_partials(weighing), "weighing", partials_label(weighing), outlines=True)
-    return write_text(out, f'<?xml version="1.0" encoding="utf-8"?>\n{picture}\n')
+    return write_picture(plot_partials(weighing), "weighing", partials_label(weighing), out)
