@@ -12,7 +12,7 @@ from antagony.calibration import calibrate_over_patients
 from antagony.case import Case, open_case
 from antagony.design import REALISTIC, SCORE, Plan, Realism
 from antagony.planning.expectations import run_early
-from antagony.planning.forecast import Forecaster, Posterior, outline_plans
+from antagony.planning.forecast import Forecaster, Posterior, outline_plans, sample_cohort
 from antagony.planning.information import Expected
 from antagony.population import NOMINAL, Draws
 from antagony.posterior.bank import lay_out_courses
@@ -80,3 +80,12 @@ def test_simulated_trials_scatter_as_forecast(case: Case, name: str, slug: str, 
     own, told = np.corrcoef(found), expected.covariance[0]
     told = told / np.sqrt(np.outer(np.diag(told), np.diag(told)))
     np.testing.assert_allclose(own, told, atol=0.2)
+
+
+@pytest.mark.parametrize(("parameters", "ratings"), [(0, 2), (2, 4), (3, 8)])
+def test_patients_who_stand_for_all_have_no_chance_correlations(parameters: int, ratings: int) -> None:
+    """Residuals of two visits, a baseline and a patient's own effect are independent, however few patients."""
+    cohort = sample_cohort(parameters, ratings, seed=1)
+    columns = np.hstack([cohort.own, cohort.screened[:, 0], cohort.residual])
+    np.testing.assert_allclose(columns.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(columns.T @ columns / len(columns), np.eye(columns.shape[1]), atol=1e-9)

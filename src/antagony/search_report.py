@@ -94,7 +94,7 @@ def write_search(found: Optimised, out: Path) -> None:
         table = io.StringIO()
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow([*names, *(f"share {i + 1}" for i in range(len(found.tried[0].shares))), "n", "bits"])
-        for one in found.tried:
+        for one in (t for t in found.tried if t.n):  # without numbers that made no plan
             rows.writerow([*one.values.values(), *(f"{s:.4f}" for s in one.shares), one.n, f"{one.bits:.6f}"])
         write_text(out, table.getvalue())
     else:

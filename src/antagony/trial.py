@@ -303,19 +303,9 @@ class Bench:
 
     def _check_arms(self) -> None:
         """Refuse an arm or a visit that reaches into the next period, and a probe on what the mechanism lacks."""
+        check_periods(self.case, self.plan)
         origin = self.plan.origin or self.plan.id
-        if (np.diff(self.clock) < 0).any():
-            raise StudyError(
-                f"{origin}, key design.visits: the next period begins {-self.begins[0]:g} h before its reference dose, "
-                "before the last visit of the one that ends: periods overlap"
-            )
         for arm in self.plan.design.arms:
-            regimen = self.case.regimen(arm.condition.regimen)
-            if self.plan.periods > 1 and regimen.doses and regimen.last > self.plan.step + min(0.0, regimen.first):
-                raise StudyError(
-                    f'{origin}, key design.washout: arm "{arm.id}" is given until {regimen.last:g} h, but the next '
-                    f"period begins after {self.plan.step:g} h: periods overlap"
-                )
             for probe in self.case.spell_out(arm.condition.probes):
                 if probe.parameter not in self.mechanism.parameters:
                     miss = near_miss(probe.parameter, self.mechanism.parameters)
@@ -458,6 +448,24 @@ def period_begins(case: Case, plan: Plan) -> list[float]:
     """Time [h] at which each period begins for everybody: with the earliest dose that any arm gives before time 0."""
     firsts = [case.regimen(arm.condition.regimen).first for arm in plan.design.arms]
     return [k * plan.step + min(0.0, *firsts) for k in range(plan.periods)]
+
+
+def check_periods(case: Case, plan: Plan) -> None:
+    """Raise StudyError where an arm or a visit reaches into the next period."""
+    origin, begins = plan.origin or plan.id, period_begins(case, plan)
+    clock = [begins[k] if t is None else k * plan.step + t for k, t in plan.ratings]
+    if (np.diff(clock) < 0).any():
+        raise StudyError(
+            f"{origin}, key design.visits: the next period begins {-begins[0]:g} h before its reference dose, "
+            "before the last visit of the one that ends: periods overlap"
+        )
+    for arm in plan.design.arms:
+        regimen = case.regimen(arm.condition.regimen)
+        if plan.periods > 1 and regimen.doses and regimen.last > plan.step + min(0.0, regimen.first):
+            raise StudyError(
+                f'{origin}, key design.washout: arm "{arm.id}" is given until {regimen.last:g} h, but the next '
+                f"period begins after {plan.step:g} h: periods overlap"
+            )
 
 
 def join_periods(case: Case, plan: Plan, sequence: Sequence[str], values: Mapping[str, float]) -> Arm:

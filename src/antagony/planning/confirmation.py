@@ -20,7 +20,7 @@ from scipy.special import ndtr
 from ..analysis import estimate
 from ..case import Case
 from ..design import SCORE, Plan
-from ..errors import StudyError
+from ..errors import SimulationError, StudyError
 from ..parameters import Parameter, Prior
 from ..population import Draws
 from ..posterior.bank import lay_out, run_courses
@@ -29,7 +29,7 @@ from ..posterior.prediction import keep_needed_points, trial_priors
 from ..posterior.tempering import log_sum, temper
 from ..simulation import simulate
 from ..trial import TOLERANCES, Bench
-from .expectations import Source, outline_and_layout, run_early
+from .expectations import Source, group_runs, outline_and_layout, run_early
 from .forecast import Forecaster, Posterior
 from .information import Effects, Expected, Figure, log_density_by_group
 from .ranking import Ranker
@@ -69,23 +69,26 @@ def confirm_plan(
     forecasts = {k: f for k, f in ranker.expect([plan], ranker.ask.realism)[plan.id].items() if isinstance(f, Expected)}
     if not forecasts:
         raise StudyError(f"{plan.id}: of animals signs alone are asked; there is no trial to simulate")
+    if plan.periods > 1 and any(e.output != SCORE for e in plan.estimands):
+        raise StudyError(f"{plan.id}: readings of a crossover are not simulated; confirm a parallel design")
+    if plan.periods > 1 and not ranker.ask.realism.carry_over:
+        raise StudyError(f"{plan.id}: whole trials have carry-over; confirm it with carry-over on")
     promised = ranker.evidence(forecasts, n)
-    loads = {slug: f.weight @ f.load for slug, f in forecasts.items()}
-    results, truth, members = [], [], []
+    loads = {slug: np.einsum("d,die->ie", f.weight, f.loads) for slug, f in forecasts.items()}
+    results, truth, members, groups = [], [], [], []
     for r, rival in enumerate(ranker.rivals):
         for source, count in _deal(ranker, rival.members, trials):
-            results.append(
-                simulate_results(
-                    ranker, source, plan.resized(n), count, loads[source.slug], seed=1000 * r + len(results)
-                )
-            )
+            seed, load = 1000 * r + len(results), loads[source.slug]
+            found, runs = simulate_results(ranker, source, plan.resized(n), count, load, seed=seed)
+            known = group_runs(ranker.case, source, ranker.question)
+            results.append(found)
             truth += [r] * count
             members += [source.slug] * count
+            groups += [known.get(int(run), -1) for run in runs]
         if progress is not None:
             progress(f"{plan.id}: trials from {rival.name}", r + 1, len(ranker.rivals))
     joined, labels = np.concatenate(results), np.array(truth)
-    logs = {slug: log_density_by_group(joined, f, ranker.effects, n) for slug, f in forecasts.items()}
-    whole = {slug: log_sum(by_group) for slug, (by_group, _) in logs.items()}
+    whole = {slug: _judge_apart(joined, f, ranker.effects, n, np.array(groups)) for slug, f in forecasts.items()}
     columns = [
         log_sum(np.stack([whole[slug] + math.log(w) for slug, w in rival.members.items() if w > 0], axis=1))
         for rival in ranker.rivals
@@ -99,6 +102,14 @@ def confirm_plan(
     )  # fmt: skip
 
 
+def _judge_apart(results: Array, model: Expected, effects: Effects, n: float, groups: NDArray[np.int64]) -> Array:
+    """Log density (trial) without the group of draws that holds the run behind each trial; -1 where none does."""
+    logs, mass = log_density_by_group(results, model, effects, n)
+    own = groups[:, None] == np.arange(len(mass))
+    rest = np.where(own, 0.0, mass).sum(axis=1)
+    return log_sum(np.where(own & (rest[:, None] > 0), -np.inf, logs)) - np.log(np.where(rest > 0, rest, 1.0))
+
+
 def _deal(ranker: Ranker, members: Mapping[str, float], trials: int) -> list[tuple[Source, int]]:
     """Trials shared out to the structures of a rival's mechanisms, in proportion to their weight."""
     sources = [s for s in ranker.sources if members.get(s.slug, 0) > 0]
@@ -108,10 +119,13 @@ def _deal(ranker: Ranker, members: Mapping[str, float], trials: int) -> list[tup
     return [(source, count) for source, count in zip(sources, counts, strict=True) if count]
 
 
-def simulate_results(ranker: Ranker, source: Source, plan: Plan, count: int, loads: Array, *, seed: int) -> Array:
+def simulate_results(
+    ranker: Ranker, source: Source, plan: Plan, count: int, loads: Array, *, seed: int
+) -> tuple[Array, NDArray[np.int64]]:
     """Estimates (trial, contrast) of whole trials, each with a posterior draw, patients and losses of its own.
 
-    The trial's own shift, of `loads` (contrast) for each point of SD between trials, is added as the weighing has it.
+    The trial's own shifts, of `loads` (contrast, effect) for each point of SD between trials, are added as forecasts
+    have them. Also the early run of the draw behind each (trial).
     """
     case, cloud, realism = ranker.case, source.cloud, ranker.ask.realism
     probability = cloud.posterior(cloud.value(None, case.rules.trial_sd if case.rules else 1.0))
@@ -128,12 +142,12 @@ def simulate_results(ranker: Ranker, source: Source, plan: Plan, count: int, loa
                   uncertain=True)  # fmt: skip
     rated, read = run_trials(bench, plan, np.arange(count))
     columns = [
-        estimate(plan, e, rated).value if e.output == SCORE else _read_contrast(plan, e.arms, read[e.id])
+        estimate(plan, e, rated).value if e.output == SCORE else _read_contrast(plan, e.arms, read[e.output, e.time])
         for e in plan.estimands
     ]
-    shift = rng.choice(ranker.effects.sds, count, p=ranker.effects.weights) * rng.standard_normal(count)
-    shift *= float(realism.heterogeneity)
-    return np.stack(columns, axis=1) + shift[:, None] * loads
+    sd = rng.choice(ranker.effects.sds, count, p=ranker.effects.weights) * float(realism.heterogeneity)
+    shift = sd[:, None] * (rng.standard_normal((count, loads.shape[1])) @ loads.T)
+    return np.stack(columns, axis=1) + shift, cloud.early[chosen]
 
 
 def _free_priors(case: Case, plan: Plan, rows: Mapping[str, Parameter]) -> dict[str, Prior]:
@@ -142,13 +156,14 @@ def _free_priors(case: Case, plan: Plan, rows: Mapping[str, Parameter]) -> dict[
     return {k: p for k, p in trial_priors(case, plan.trial, rows).items() if k not in known}
 
 
-def run_trials(bench: Bench, plan: Plan, replicates: NDArray[np.int64]) -> tuple[Array, dict[str, Array]]:
-    """Ratings (trial, patient, rating), and what an instrument reads by estimand that needs one (trial, patient)."""
+def run_trials(bench: Bench, plan: Plan, replicates: NDArray[np.int64]) -> tuple[Array, dict[tuple[str, float], Array]]:
+    """Ratings (trial, patient, rating), and what an instrument reads by output and time (trial, patient)."""
     size, patients = len(replicates), plan.patients
     recruits, people = bench.recruit(replicates)
     outputs = [SCORE, *dict.fromkeys(e.output for e in plan.estimands if e.output != SCORE)]
     true = np.empty((size, patients, len(bench.visits)))
-    read = {e.id: np.full((size, patients), np.nan) for e in plan.estimands if e.output != SCORE}
+    asked = {(e.output, e.time): e.reading for e in plan.estimands if e.output != SCORE}
+    read = {key: np.empty((size, patients)) for key in asked}
     rng = np.random.default_rng([bench.seed, 89])
     for i, sequence in enumerate(plan.sequences):
         members = plan.members(i)
@@ -157,28 +172,24 @@ def run_trials(bench: Bench, plan: Plan, replicates: NDArray[np.int64]) -> tuple
             bench.mechanism, {"arm": bench.join(sequence)}, bench.clock, population=people.take(rows), outputs=outputs,
             tolerances=TOLERANCES,
         )  # fmt: skip
+        if failures := run.attrs["failures"]:
+            raise SimulationError(f"{plan.id}: a patient could not be simulated: {failures[0]}")
         true[:, members] = run[SCORE].to_numpy()[0, 0].reshape(size, -1, len(bench.visits))
-        for e in plan.estimands:
-            for period, name in enumerate(sequence):
-                if e.id in read and name in e.arms:
-                    values = run[e.output].to_numpy()[0, 0].reshape(size, -1, len(bench.visits))
-                    error = (e.reading.value if e.reading else 0.0) * bench.realism.residual
-                    column = values[:, :, plan.column(period, e.time)]
-                    read[e.id][:, members] = column + error * rng.standard_normal(column.shape)
+        for (output, time), reading in asked.items():
+            values = run[output].to_numpy()[0, 0].reshape(size, -1, len(bench.visits))[:, :, plan.column(0, time)]
+            error = (reading.value if reading else 0.0) * bench.realism.residual
+            read[output, time][:, members] = values + error * rng.standard_normal(values.shape)
     rated = bench.rate(true, recruits.residual.reshape(true.shape))
     if bench.plan.enrolment.least is not None or bench.plan.enrolment.most is not None:
         rated[:, :, 0] = recruits.rated.reshape(size, patients)
     bench.lose(rated, true, recruits.chance.reshape(true.shape))
-    for e in plan.estimands:
-        if e.id in read:
-            read[e.id][~np.isfinite(rated[:, :, plan.column(0, e.time)])] = np.nan
+    for (_, time), values in read.items():
+        values[~np.isfinite(rated[:, :, plan.column(0, time)])] = np.nan
     return rated, read
 
 
 def _read_contrast(plan: Plan, arms: tuple[str, ...], read: Array) -> Array:
     """First arm minus second, or of four the difference of two such, among those read (trial)."""
-    if plan.periods > 1:
-        raise StudyError(f"{plan.id}: readings of a crossover are not simulated; confirm a parallel design")
     names = [sequence[0] for sequence in plan.sequences]
     total = np.zeros(len(read))
     for sign, name in zip((1.0, -1.0, -1.0, 1.0), arms, strict=False):
@@ -209,7 +220,7 @@ def _count(
 def log_densities(result: Array, model: Expected, effects: Effects, n: float) -> Array:
     """Log density (draw) of one result (contrast) under each draw by itself."""
     covariance = model.covariance / n
-    square = effects.sds[:, None, None, None] ** 2 * np.einsum("di,dj->dij", model.load, model.load)
+    square = effects.sds[:, None, None, None] ** 2 * (model.loads @ model.loads.transpose(0, 2, 1))
     whole = covariance[None] + square + 1e-12 * np.eye(covariance.shape[-1])
     gap = result - model.mean
     solved = np.linalg.solve(whole, np.broadcast_to(gap[None, :, :, None], (*whole.shape[:3], 1)))[..., 0]
@@ -261,11 +272,9 @@ def temper_result(
         trial = {name: np.asarray(p.quantile(rest[:, len(extra) + k])) for k, (name, p) in enumerate(priors)}
         each = np.arange(len(white))
         posterior = Posterior(draws, each, np.full(len(white), 1 / len(white)), each % 8, trial)
-        forecaster = Forecaster(case, layout, outline, run_early(layout, posterior), posterior, question.seed)
+        forecaster = Forecaster(case, layout, outline, run_early(layout, posterior), posterior, question.stream)
         expected = forecaster.expect(plan, ranker.ask.realism)
-        logs = np.full(len(white), -np.inf)
-        if len(expected.mean) == len(white):
-            logs = log_densities(result, expected, ranker.effects, n)
+        logs = np.where(expected.weight > 0, log_densities(result, expected, ranker.effects, n), -np.inf)
         return np.column_stack([published, logs]), np.zeros((len(white), 1))
 
     def progress(powers: Array, log_normaliser: float) -> None:

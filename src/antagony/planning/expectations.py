@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..case import Case
 from ..design import SCORE, Plan, Realism
+from ..errors import StudyError
 from ..kernel.build import cache_folder, find_compiler
 from ..population import Draws
 from ..posterior.again import match_draws
@@ -79,11 +80,15 @@ def gather_sources(
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """How plans are forecast: everything that a stored forecast follows from, apart from case, structure and plan."""
+    """How plans are forecast: everything that a stored forecast follows from, apart from case, structure and plan.
+
+    `seed` of the clouds; `stream` of what is drawn from them, of patients and of trials.
+    """
 
     realism: Realism
     effort: Effort
     seed: int = 1
+    stream: int = 1
     draws: int = DRAWS
 
 
@@ -94,7 +99,12 @@ def expect_plans(
     question: Question,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, Forecast]]:
-    """Plan id -> mechanism -> what it expects; read where it is stored, run otherwise."""
+    """Plan id -> mechanism -> what it expects; read where it is stored, run otherwise.
+
+    Raises StudyError where two plans bear one name.
+    """
+    for name in {p.id for p in plans if sum(q.id == p.id for q in plans) > 1}:
+        raise StudyError(f'two plans are called "{name}"; members of a family need names of their own')
     drugs = case.with_required(_drugs_of(case, (*case.designs.values(), *plans)))
     paths = [{p.id: _path(case, source, p, question, drugs) for p in plans} for source in sources]
     known = [{p.id: _read(some[p.id]) for p in plans} for some in paths]
@@ -129,7 +139,7 @@ def _drugs_of(case: Case, plans: Sequence[Plan]) -> set[str]:
 
 
 def _joined(parts: Sequence[tuple[Source, Forecast | None]]) -> dict[str, Forecast]:
-    """Structures of each mechanism together, weighted by their shares; groups of draws dealt out anew are not mixed."""
+    """Structures of each mechanism together, weighted by their shares; equal groups are one."""
     found: dict[str, Forecast] = {}
     for slug in dict.fromkeys(source.slug for source, _ in parts):
         own = [(source.share, part) for source, part in parts if source.slug == slug and part is not None]
@@ -153,13 +163,17 @@ def _forecast(
     case: Case, source: Source, plans: Sequence[Plan], question: Question, drugs: Sequence[str]
 ) -> list[tuple[Plan, Forecast]]:
     """What one structure expects of some plans."""
-    outline, layout = outline_and_layout(case, source, plans, question, drugs)
-    posterior = take_posterior(case, source, layout, question)
-    forecaster = Forecaster(case, layout, outline, run_early(layout, posterior), posterior, question.seed)
-    return [
-        (plan, forecaster.expect(plan, question.realism) if plan.is_human else _signs(forecaster, plan))
-        for plan in plans
-    ]
+    found: list[tuple[Plan, Forecast]] = []
+    for plan in plans:  # one by one, so that a forecast does not hang on what else was asked
+        outline, layout = outline_and_layout(case, source, [plan], question, drugs)
+        posterior = take_posterior(case, source, layout, question)
+        forecaster = Forecaster(case, layout, outline, run_early(layout, posterior), posterior, question.stream)
+        if plan.is_human:
+            found.append((plan, forecaster.expect(plan, question.realism)))
+        else:
+            hits, weight = forecaster.signs(plan)
+            found.append((plan, Signs(hits, weight, posterior.group)))
+    return found
 
 
 def outline_and_layout(
@@ -176,15 +190,30 @@ def outline_and_layout(
 def take_posterior(case: Case, source: Source, layout: Layout, question: Question) -> Posterior:
     """Draws of a structure given all studies, in the columns of a layout; draws that share a run share a group."""
     cloud = source.cloud
+    chosen, runs = _choose_draws(case, source, question)
+    early = np.searchsorted(runs, cloud.early[chosen])
+    draws = match_draws(cloud, layout, cloud.u[chosen], question.stream)
+    groups = group_runs(case, source, question)
+    group = np.array([groups[run] for run in runs.tolist()])[early]
+    return Posterior(draws, early, np.full(len(chosen), 1 / len(chosen)), group)
+
+
+def _choose_draws(case: Case, source: Source, question: Question) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the cloud that stand for its posterior, and the early runs that they need, in order."""
+    cloud = source.cloud
     probability = cloud.posterior(cloud.value(None, case.rules.trial_sd if case.rules else 1.0))
     size = max(LEAST, round(question.draws * source.share))
-    chosen = resample_cloud(cloud, probability, size, seed=question.seed)
-    runs, early = np.unique(cloud.early[chosen], return_inverse=True)
-    heaviest = np.argsort(-np.bincount(early), kind="stable")
-    turn = np.empty(runs.size, dtype=np.int64)
-    turn[heaviest] = np.arange(runs.size) % GROUPS
-    draws = match_draws(cloud, layout, cloud.u[chosen], question.seed)
-    return Posterior(draws, early, np.full(size, 1 / size), turn[early])
+    chosen = resample_cloud(cloud, probability, size, seed=question.stream)
+    return chosen, np.unique(cloud.early[chosen])
+
+
+def group_runs(case: Case, source: Source, question: Question) -> dict[int, int]:
+    """Early run -> group of its draws: dealt out from the heaviest, each structure from another group on."""
+    chosen, runs = _choose_draws(case, source, question)
+    count = np.bincount(np.searchsorted(runs, source.cloud.early[chosen]))
+    offset = sum(map(ord, source.cloud.structure.name)) % GROUPS
+    heaviest = np.argsort(-count, kind="stable")
+    return {int(runs[k]): int((offset + place) % GROUPS) for place, k in enumerate(heaviest.tolist())}
 
 
 def run_early(layout: Layout, posterior: Posterior) -> Carried:
@@ -192,10 +221,6 @@ def run_early(layout: Layout, posterior: Posterior) -> Carried:
     first = np.unique(posterior.early, return_index=True)[1]
     values = {name: column[first] for name, column in posterior.draws.values.items()}
     return run_courses(layout, Draws(first.size, None, values))
-
-
-def _signs(forecaster: Forecaster, plan: Plan) -> Signs:
-    return Signs(forecaster.signs(plan), forecaster.posterior.weight, forecaster.posterior.group)
 
 
 # --- stored ----------------------------------------------------------------------------------------------------------
@@ -213,7 +238,7 @@ def _code() -> str:
 
 def _path(case: Case, source: Source, plan: Plan, question: Question, drugs: Sequence[str]) -> Path:
     """Where a forecast is stored: named after cloud, plan, question and this code."""
-    bare = replace(plan, title="", notes=(), origin="", findings=(), feasibility=None)
+    bare = replace(plan, id="", title="", notes=(), origin="", findings=(), feasibility=None, variables=(), values={})
     cloud = cloud_path(case, source.cloud.structure, question.effort, question.seed).stem
     shares = [size / plan.patients for size in plan.sizes]
     parts = (cloud, source.share, replace(bare, sizes=(1,) * len(plan.sizes)), shares, question, sorted(drugs),

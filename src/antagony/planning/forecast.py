@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ..case import Case
 from ..condition import Probe
-from ..design import IDEAL, SCORE, Estimand, Plan, Realism
-from ..errors import StudyError
+from ..design import IDEAL, SCORE, Estimand, Plan, Reading, Realism
+from ..errors import SimulationError, StudyError
 from ..parameters import Parameter
 from ..population import Draws, factors_of, spread_parameters
 from ..posterior.bank import Carried, Course, Layout
@@ -36,8 +36,9 @@ Array = NDArray[np.float64]
 PATIENTS = 48  # who stand for all: quasi-random, the same for every draw, mechanism and arm
 SCREENED = 16  # baselines looked at to fill a place
 BETWEEN_LABS = 0.25
-"""Assumed: error that all readings of one trial share, in SDs of one reading, for each point of SD between trials."""
-STEP = 1.0  # points by which ratings are moved to see what a trial's own effect does to a share of responders
+"""Assumed: how far readings stray from trial to trial, in SDs of one reading for each point of SD between trials."""
+NO_READING = Reading(0.0, "definition")
+STEP = 2.0  # points by which ratings are moved to see what a trial's own effect does to a share of responders
 
 
 # --- courses of a plan -----------------------------------------------------------------------------------------------
@@ -145,7 +146,18 @@ def sample_cohort(parameters: int, ratings: int, *, patients: int = PATIENTS, se
     normal = np.vstack([half_normal, -half_normal])
     normal /= np.sqrt((normal**2).mean(axis=0))
     own, screened, residual = np.split(normal, [parameters, parameters + 2 * SCREENED], axis=1)
+    first = _uncorrelated(np.hstack([own, screened[:, :2], residual]))  # a few patients correlate by chance
+    own, screened[:, :2], residual = np.split(first, [parameters, parameters + 2], axis=1)
     return Cohort(own, screened.reshape(len(normal), SCREENED, 2), residual)
+
+
+def _uncorrelated(columns: Array) -> Array:
+    """Columns of mean 0 turned so that their covariance is the identity; as many as the patients allow."""
+    held = min(columns.shape[1], len(columns) // 2 - 1)
+    some = columns[:, :held]
+    factor = np.linalg.cholesky(some.T @ some / len(some))
+    turned = np.asarray(np.linalg.solve(factor, some.T).T, dtype=float)
+    return np.concatenate([turned, columns[:, held:]], axis=1)
 
 
 # --- one structure ---------------------------------------------------------------------------------------------------
@@ -188,14 +200,25 @@ class Forecaster:
         mean = np.stack([c.value for c in columns], axis=1)
         covariance = np.stack([np.stack([_covariance(a, b, plan) for b in columns], axis=1) for a in columns], axis=1)
         load = np.stack([c.load for c in columns], axis=1)
-        known = np.isfinite(mean).all(axis=1) & np.isfinite(covariance).all(axis=(1, 2))
-        weight = np.where(known, self.posterior.weight, 0.0)[known]
-        return Expected(mean[known], covariance[known], load[known], weight, self.posterior.group[known])
+        parts = (mean, covariance, load)
+        known = np.all([np.isfinite(part).reshape(len(mean), -1).all(axis=1) for part in parts], axis=0)
+        weight = self._weight(plan, known)
+        mean, covariance, load = (_filled(part, known) for part in parts)
+        return Expected(mean, covariance, load, weight, self.posterior.group)
 
-    def signs(self, plan: Plan) -> NDArray[np.bool_]:
-        """Whether the first arm of each estimand reads lower than the second in a typical subject (draw, estimand)."""
+    def _weight(self, plan: Plan, known: NDArray[np.bool_]) -> Array:
+        """Weights (draw) of the draws that could be solved; the rest have none, and keep their places."""
+        if not known.any():
+            raise SimulationError(f"{self.layout.structure.name}: no draw of {plan.id} could be solved")
+        weight = np.where(known, self.posterior.weight, 0.0)
+        return weight / weight.sum()
+
+    def signs(self, plan: Plan) -> tuple[NDArray[np.bool_], Array]:
+        """Whether the first arm of each estimand reads lower than the second in a typical subject (draw, estimand), and
+        the weight of each draw."""
         trial = _Trial(self, plan, IDEAL)
-        return np.stack([trial.contrast(e).value < -NO_DIFFERENCE for e in plan.estimands], axis=1)
+        values = np.stack([trial.contrast(e).value for e in plan.estimands], axis=1)
+        return values < -NO_DIFFERENCE, self._weight(plan, np.asarray(np.isfinite(values).all(axis=1)))
 
     def read(
         self, path: Path, rating: int, output: str, values: Mapping[str, Array], points: NDArray[np.int64]
@@ -222,20 +245,28 @@ class Forecaster:
         return build_readout(mechanism, [output], self.late & {*mechanism.parameters})
 
 
+def _filled(part: Array, known: NDArray[np.bool_]) -> Array:
+    """Rows that are no number replaced by the first that is: they have no weight, but keep their places."""
+    return np.where(known.reshape(-1, *(1,) * (part.ndim - 1)), part, part[known][:1])
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """What the patients of one sequence add to a contrast: `share` of the mean of `values` (draw, patient).
 
-    `present` (draw, patient): probability that a patient is still there; `reading`: SD of what an instrument adds, and
-    `instrument` what tells one reading from another.
+    `present` (draw, patient): probability that a patient is still there; `lost` (draw): variance of being there or not,
+    where whoever left counts. `readings`: what an instrument reads -> how often it enters, each with an error of SD
+    `reading`. `arms`: arm -> what one point there moves the values by (draw).
     """
 
     sequence: int
     share: float
     values: Array
     present: Array
+    arms: Mapping[str, Array]
+    lost: Array | float = 0.0
     reading: float = 0.0
-    instrument: tuple[object, ...] = ()
+    readings: Mapping[tuple[object, ...], float] = field(default_factory=dict)
 
     @property
     def mean(self) -> Array:
@@ -244,7 +275,7 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Contrast:
-    """One estimand: its pieces, its value (draw), and what one point of SD between trials is there (draw)."""
+    """One estimand: its pieces, its value (draw), and what one point of SD between trials is there (draw, effect)."""
 
     pieces: tuple[_Piece, ...]
     value: Array
@@ -261,11 +292,22 @@ def _covariance(first: _Contrast, second: _Contrast, plan: Plan) -> Array:
             both = np.sqrt(a.present * b.present)
             gap = (a.values - a.mean[:, None]) * (b.values - b.mean[:, None])
             scatter = (both * gap).sum(axis=1) / both.sum(axis=1) * (len(gap[0]) / (len(gap[0]) - 1))
-            if a.reading and a.instrument == b.instrument:
-                scatter = scatter + a.reading**2
+            scatter = scatter + a.reading**2 * sum(w * b.readings.get(k, 0.0) for k, w in a.readings.items())
+            if first is second:
+                scatter = scatter + a.lost
             share = plan.sizes[a.sequence] / plan.patients
             total += a.share * b.share * scatter / (share * both.mean(axis=1))
     return total
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What patients add to a contrast: `values` and `present` as in `_Piece`; `moved` by one point, `lost` (draw)."""
+
+    values: Array
+    present: Array
+    moved: Array
+    lost: Array
 
 
 class _Trial:
@@ -370,89 +412,106 @@ class _Trial:
             )
         signs = (1.0, -1.0, -1.0, 1.0)[: len(estimand.arms)]
         crossed = plan.design.kind == "crossover" and len(estimand.arms) > 1
-        parts = self._within(estimand, signs) if crossed else self._between(estimand, signs)
-        pieces, moved = tuple(piece for piece, _ in parts), parts
+        pieces = self._within(estimand, signs) if crossed else self._between(estimand, signs)
         value = np.sum([piece.share * piece.mean for piece in pieces], axis=0)
-        if estimand.output != SCORE:
-            load = np.full(len(value), BETWEEN_LABS * (estimand.reading.value if estimand.reading else 0.0))
-        elif estimand.measure == "responders":
-            load = np.abs(moved[0][1]) * self._unit
-        else:
-            load = np.full(len(value), self._unit)
-        return _Contrast(pieces, value, load * self.realism.heterogeneity)
+        return _Contrast(tuple(pieces), value, self._loads(estimand, pieces) * self.realism.heterogeneity)
+
+    def _loads(self, estimand: Estimand, pieces: Sequence[_Piece]) -> Array:
+        """What one point of SD between trials is in a contrast (draw, effect); an effect is an arm's, output by output.
+
+        Arms stray independently, so that a difference of two strays by one point: 1/sqrt(2) each. Contrasts that share
+        arms share their effects, and one that follows from others is told nothing more of the trial.
+        """
+        arms = [arm.id for arm in self.plan.design.arms]
+        outputs = [*dict.fromkeys(e.output for e in self.plan.estimands)]
+        point = self._unit if estimand.output == SCORE else BETWEEN_LABS * (estimand.reading or NO_READING).value
+        found = np.zeros((self.of.posterior.draws.size, len(arms) * len(outputs)))
+        for piece in pieces:
+            for name, moved in piece.arms.items():
+                found[:, outputs.index(estimand.output) * len(arms) + arms.index(name)] += piece.share * moved
+        return found * point / np.sqrt(2)
 
     @property
     def _unit(self) -> float:
         """Points of this scale in one of the reference scale."""
         return self.top / self.of.case.rules.reference_top if self.of.case.rules else 1.0
 
-    def _between(self, estimand: Estimand, signs: Sequence[float]) -> list[tuple[_Piece, Array]]:
-        """Arms against one another: each arm's patients, in whichever sequence and period they have it."""
-        plan, parts = self.plan, []
-        slope = self._slope(estimand) if len(estimand.arms) > 1 else np.ones((1, 1))
-        for name, sign in zip(estimand.arms, signs, strict=True):
+    def _between(self, estimand: Estimand, signs: Sequence[float]) -> list[_Piece]:
+        """Arms against one another, pair by pair: each arm's patients, in whichever sequence they have it."""
+        plan, pieces = self.plan, []
+        pairs = [estimand.arms[i : i + 2] for i in range(0, len(estimand.arms), 2)]
+        for i, (name, sign) in enumerate(zip(estimand.arms, signs, strict=True)):
+            slope = self._slope(estimand, pairs[i // 2])
             places = plan.periods_of(name)
             arm = sum(plan.sizes[s] for s, _ in places)
             for sequence, period in places:
-                values, present, moved = self._measured(estimand, sequence, period, slope)
-                parts.append(
-                    (self._piece(estimand, sequence, sign * plan.sizes[sequence] / arm, values, present), moved)
-                )
-        return parts
+                share = sign * plan.sizes[sequence] / arm
+                pieces.append(self._piece(estimand, sequence, share, {name: (period, 1.0)}, slope))
+        return pieces
 
-    def _within(self, estimand: Estimand, signs: Sequence[float]) -> list[tuple[_Piece, Array]]:
+    def _within(self, estimand: Estimand, signs: Sequence[float]) -> list[_Piece]:
         """Arms within the same patients; sequences count alike, so that what a period does cancels where balanced."""
-        plan, parts = self.plan, []
+        plan = self.plan
         holding = [s for s, sequence in enumerate(plan.sequences) if {*estimand.arms} <= {*sequence}]
-        for sequence in holding:
-            total, present, moved = 0.0, 1.0, 0.0
-            for name, sign in zip(estimand.arms, signs, strict=True):
-                period = plan.sequences[sequence].index(name)
-                values, here, by = self._measured(estimand, sequence, period, np.zeros((1, 1)))
-                total, present, moved = total + sign * values, np.minimum(present, here), by
-            piece = self._piece(estimand, sequence, 1 / len(holding), np.asarray(total), np.asarray(present), 2.0)
-            parts.append((piece, np.asarray(moved)))
-        if not parts:
+        if not holding:
             raise StudyError(
                 f'{plan.origin or plan.id}, estimands "{estimand.id}": no sequence has all of its arms, so nothing is '
                 "compared within patients"
             )
-        return parts
+        return [
+            self._piece(
+                estimand, s, 1 / len(holding),
+                {name: (plan.sequences[s].index(name), sign) for name, sign in zip(estimand.arms, signs, strict=True)},
+                np.zeros((1, 1)),
+            )
+            for s in holding
+        ]  # fmt: skip
 
     def _piece(
-        self, estimand: Estimand, sequence: int, share: float, values: Array, present: Array, readings: float = 1.0
+        self, estimand: Estimand, sequence: int, share: float, arms: Mapping[str, tuple[int, float]], slope: Array
     ) -> _Piece:
-        """A piece; an instrument errs anew with each of its `readings`."""
+        """The arms (name -> period and sign) that one sequence adds to a contrast."""
+        shape = (self.of.posterior.draws.size, len(self.cohort.own))
+        values, present, lost = np.zeros(shape), np.ones(shape), np.zeros(shape[0])
+        moved, readings = {}, {}
+        for name, (period, sign) in arms.items():
+            own = self._measured(estimand, sequence, period, slope)
+            values = values + sign * own.values
+            present, lost = np.minimum(present, own.present), lost + own.lost
+            moved[name] = sign * own.moved
+            readings[estimand.output, estimand.time, name] = sign
         if estimand.output == SCORE or estimand.reading is None:
-            return _Piece(sequence, share, values, present)
-        error = estimand.reading.value * np.sqrt(readings) * self.realism.residual
-        return _Piece(sequence, share, values, present, float(error), (estimand.output, estimand.time))
+            return _Piece(sequence, share, values, present, moved, lost)
+        error = estimand.reading.value * self.realism.residual
+        return _Piece(sequence, share, values, present, moved, lost, float(error), readings)
 
-    def _measured(self, estimand: Estimand, sequence: int, period: int, slope: Array) -> tuple[Array, Array, Array]:
-        """What each patient of a sequence adds (draw, patient), whether he is there, and a share's fall per point."""
+    def _measured(self, estimand: Estimand, sequence: int, period: int, slope: Array) -> _Measured:
+        """What each patient of a sequence adds in one period."""
         plan = self.plan
         rating = plan.column(period, estimand.time)
         present = self._present(sequence, rating)
-        none = np.zeros(len(present))
+        draws = len(present)
         if estimand.output != SCORE:
-            shape = present.shape
             read = self.of.read(self.paths[sequence], rating, estimand.output, self.numbers, self.points)
-            return np.broadcast_to(read, shape), present, none
+            return _Measured(np.broadcast_to(read, present.shape), present, np.ones(draws), np.zeros(draws))
         first = self._rated(sequence, plan.ratings.index((period, None)))
         rated = self._rated(sequence, rating)
-        if estimand.measure == "responders":
-            limit = (1 - estimand.threshold) * first
-            moved = [((rated + by <= limit) * present).mean(axis=1) for by in (-STEP, STEP)]
-            responded = (rated <= limit) * present  # whoever left counts as none
-            return responded, np.ones_like(present), (moved[0] - moved[1]) / (2 * STEP)
-        return rated - slope * first, present, none
+        if estimand.measure != "responders":
+            return _Measured(rated - slope * first, present, np.ones(draws), np.zeros(draws))
+        limit = (1 - estimand.threshold) * first  # whoever left counts as none
+        lower, higher = (((rated + by <= limit) * present).mean(axis=1) for by in (-STEP, STEP))
+        responded = rated <= limit
+        lost = (present * (1 - present) * responded).mean(axis=1)
+        return _Measured(responded * present, np.ones_like(present), (higher - lower) / (2 * STEP), lost)
 
-    def _slope(self, estimand: Estimand) -> Array:
-        """Slope (draw, 1) of a rating on its baseline within the arms that are compared."""
+    def _slope(self, estimand: Estimand, arms: Sequence[str]) -> Array:
+        """Slope (draw, 1) of a rating on its baseline within the arms that are compared; 1 for an arm by itself."""
         if estimand.output != SCORE or estimand.measure == "responders":
             return np.zeros((1, 1))
+        if len(arms) == 1:
+            return np.ones((1, 1))
         above, below = 0.0, 0.0
-        for name in estimand.arms:
+        for name in arms:
             for sequence, period in self.plan.periods_of(name):
                 rating = self.plan.column(period, estimand.time)
                 present = self._present(sequence, rating)

@@ -56,7 +56,8 @@ class Expected:
     """What the draws of one rival expect of a trial's contrasts.
 
     `mean` (draw, contrast); `covariance` (draw, contrast, contrast) of the estimates times the number of patients;
-    `load` (draw, contrast): what one point of SD between trials is there; `weight` (draw), sums to 1; `group` (draw) in
+    `load` (draw, contrast) of one effect of the trial, or (draw, contrast, effect) of independent ones: what one point
+    of SD between trials is there; `weight` (draw), sums to 1; `group` (draw) in
     0 .. GROUPS - 1: draws that share a run share a group. Draws of weight 0 count for nothing.
     """
 
@@ -69,7 +70,7 @@ class Expected:
     def __post_init__(self) -> None:
         """Refuse what has no density."""
         draws, contrasts = self.mean.shape
-        if self.covariance.shape != (draws, contrasts, contrasts) or self.load.shape != (draws, contrasts):
+        if self.covariance.shape != (draws, contrasts, contrasts) or self.load.shape[:2] != (draws, contrasts):
             raise PosteriorError(
                 f"{draws} draws of {contrasts} contrasts do not go with covariances {self.covariance.shape} "
                 f"and loads {self.load.shape}"
@@ -77,6 +78,11 @@ class Expected:
         if not all(np.isfinite(part).all() for part in (self.mean, self.covariance, self.load)):
             raise PosteriorError("a forecast that is no number; leave failed draws out")
         _check_draws(self.weight, self.group, draws)
+
+    @property
+    def loads(self) -> Array:
+        """Loads (draw, contrast, effect) of every effect of a trial."""
+        return self.load if self.load.ndim == 3 else self.load[:, :, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +173,8 @@ def simulate_results(
     contrasts = world.mean.shape[1]
     factor = _factors(world, n)
     noise = np.einsum("rij,rj->ri", factor[draw], rng.standard_normal((size, contrasts)))
-    shared = (sd * rng.standard_normal(size))[:, None] * world.load[draw]
+    loads = world.loads
+    shared = sd[:, None] * np.einsum("rie,re->ri", loads[draw], rng.standard_normal((size, loads.shape[2])))
     return world.mean[draw] + noise + shared, draw
 
 
@@ -188,19 +195,19 @@ def _factors(model: Expected, n: float) -> Array:
 def log_density_by_group(results: Array, model: Expected, effects: Effects, n: float) -> tuple[Array, Array]:
     """Log of each result's weighted density summed over every group of draws (result, group); and weights (group).
 
-    Whitened by the noise, the load of a trial's own shift is one vector u; turned so that u lies along the first axis,
+    Whitened by the noise and turned to the axes of what trials differ in, nothing is subtracted but the mean:
 
-        -2 log N(y; mean, covariance/n + s^2 load load') = a^2 / S + b'b + log S + const,      S = 1 + s^2 u'u
+        -2 log N(y; mean, covariance/n + s^2 sum load load') = sum_i a_i^2/S_i + log S_i + const,     S_i = 1 + s^2 e_i
 
-    with a the first and b the other coordinates of y - mean: no difference of large numbers, however large s is. A
-    group without weight has -inf; each group has a peak of its own, so that none underflows beside another.
+    with a the coordinates of y - mean and e_i the squared lengths of the loads along them, however large s is. A group
+    without weight has -inf; each group has a peak of its own, so that none underflows beside another.
     """
     lower = np.linalg.inv(_factors(model, n))
-    along = np.einsum("dij,dj->di", lower, model.load)
-    turn = np.linalg.qr(along[:, :, None], mode="complete").Q
+    along = lower @ model.loads
+    lengths, turn = np.linalg.eigh(along @ along.transpose(0, 2, 1))
     white = turn.transpose(0, 2, 1) @ lower
     rows = np.concatenate([white, -white @ model.mean[:, :, None]], axis=2)  # (draw, contrast, contrast + 1)
-    stretch = 1 + effects.sds[:, None] ** 2 * (along**2).sum(axis=1)  # (node, draw)
+    stretch = 1 + effects.sds[:, None, None] ** 2 * np.maximum(lengths, 0.0).T  # (node, contrast, draw)
     log_scale = np.log(np.einsum("dii->di", lower)).sum(axis=1) - 0.5 * results.shape[1] * math.log(2 * math.pi)
     padded = np.concatenate([results, np.ones((len(results), 1))], axis=1).T
     found = np.full((len(results), GROUPS), -np.inf)
@@ -211,7 +218,7 @@ def log_density_by_group(results: Array, model: Expected, effects: Effects, n: f
         for begin in range(0, len(results), CHUNK):
             part = slice(begin, begin + CHUNK)
             squares = np.square(table @ padded[:, part])  # (contrast, draw, result)
-            found[part, g] = _log_mixture(squares, lead, stretch[:, some], effects.weights)
+            found[part, g] = _log_mixture(squares, lead, stretch[:, :, some], effects.weights)
     return found, _masses(model.weight, model.group)
 
 
@@ -221,23 +228,28 @@ def _masses(weight: Array, group: NDArray[np.int64]) -> Array:
 
 
 def _log_mixture(squares: Array, lead: Array, stretch: Array, weights: Array) -> Array:
-    """log sum over draws and nodes of exp(lead) v / sqrt(S) exp(-a^2/2S - b'b/2) (result).
+    """log sum over draws and nodes of exp(lead) v prod_i exp(-a_i^2/2 S_i)/sqrt(S_i) (result).
 
-    `squares` (contrast, draw, result): a^2, then those of b; `lead` (draw, 1); `stretch` S and `weights` v by (node).
+    `squares` a_i^2 (contrast, draw, result); `lead` (draw, 1); `stretch` S (node, contrast, draw); `weights` v (node).
     The widest node is taken out of the sum over nodes: it holds the largest exponent, so the rest lie in [0-1].
     """
     nodes = np.flatnonzero(weights > 0)
-    nodes = nodes[np.argsort(stretch[nodes].max(axis=1))]
-    widest = stretch[nodes[-1]][:, None]
+    nodes = nodes[np.argsort(stretch[nodes].max(axis=(1, 2)))]
+    widest = stretch[nodes[-1]]
     total = np.full_like(squares[0], weights[nodes[-1]])
-    total /= np.sqrt(widest)
+    total /= np.sqrt(widest.prod(axis=0))[:, None]
     for k in nodes[:-1]:
-        term = squares[0] * (-0.5 * (1 / stretch[k][:, None] - 1 / widest))
+        gap = -0.5 * (1 / stretch[k] - 1 / widest)
+        term = squares[0] * gap[0][:, None]
+        for square, slope in zip(squares[1:], gap[1:], strict=True):
+            if slope.any():
+                term += square * slope[:, None]
         np.exp(term, out=term)
-        term *= weights[k] / np.sqrt(stretch[k][:, None])
+        term *= (weights[k] / np.sqrt(stretch[k].prod(axis=0)))[:, None]
         total += term
-    power = squares[0] * (-0.5 / widest)
-    power -= 0.5 * squares[1:].sum(axis=0)
+    power = squares[0] * (-0.5 / widest[0])[:, None]
+    for square, wide in zip(squares[1:], widest[1:], strict=True):
+        power += square * (-0.5 / wide)[:, None]
     power += lead
     peak = power.max(axis=0)
     power -= peak

@@ -33,7 +33,8 @@ TOGETHER = 4  # plans that are forecast in one go
 SEARCH_DRAWS = 96  # posterior draws of a mechanism while searching
 SEARCH_RESULTS = 128
 SPREAD = 3.0  # an arm may have up to so many times as many patients as planned, or as few
-FRESH = 1000  # added to the seed when the best is judged anew
+LEADERS = 3  # members of the family that the front is taken from, besides the best
+FRESH = 1000  # added to the stream when the best is judged anew, and the results drawn then
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,17 @@ class Tried:
     bits: float
 
 
+UNRUN = Tried({}, (), 0, -1.0)
+"""Numbers that make no plan."""
+
+
 @dataclass(frozen=True, slots=True)
 class Optimised:
     """What a search found.
 
     `plan` with its `evidence`, and the plan as it was with its own (`start`), both judged anew; `gain` in bits with its
-    error; `tried` in order; `front`: what the best gives for how many patients, fewest first, where more give more;
-    `planned`: the same of the plan as it was.
+    error; `tried` in order; `front`: for how many patients which of the leaders gives most, fewest first, where more
+    patients give more; `planned`: the same of the plan as it was.
     """
 
     plan: Plan
@@ -93,8 +98,10 @@ def optimise_plan(
     tried: list[Tried] = []
     while len(tried) < trials:
         some = [study.ask() for _ in range(min(TOGETHER, trials - len(tried)))]
-        found = search.look_at([search.suggest(trial) for trial in some])
-        for trial, one in zip(some, found, strict=True):
+        members = [search.suggest(trial) for trial in some]
+        found = iter(search.look_at([member for member in members if member is not None]))
+        for trial, member in zip(some, members, strict=True):
+            one = UNRUN if member is None else next(found)
             study.tell(trial, one.bits)
             tried.append(one)
         if progress is not None:
@@ -129,8 +136,8 @@ class _Search:
         values = {v.id: self.plan.values.get(v.id, v.nominal) for v in self.plan.variables}
         return values | {_place(k): 0.0 for k in range(self.groups) if self.groups > 1}
 
-    def suggest(self, trial: optuna.Trial) -> Plan:
-        """A member that the sampler would like to see."""
+    def suggest(self, trial: optuna.Trial) -> Plan | None:
+        """A member that the sampler would like to see; None where its numbers make no plan."""
         values = {v.id: _suggest(trial, v) for v in self.plan.variables}
         shares = self.planned
         if self.groups > 1:
@@ -139,7 +146,10 @@ class _Search:
                 share * math.exp(trial.suggest_float(_place(k), -reach, reach)) for k, share in enumerate(self.planned)
             ]
             shares = [w / sum(weights) for w in weights]
-        return self.member(values, shares, f"{self.plan.id}-{trial.number}")
+        try:
+            return self.member(values, shares, f"{self.plan.id}-{trial.number}")
+        except AntagonyError:  # a visit after the next, periods that overlap
+            return None
 
     def member(self, values: Mapping[str, float], shares: Sequence[float], name: str) -> Plan:
         """The family's plan of some numbers and shares of patients."""
@@ -151,12 +161,9 @@ class _Search:
         """Bits of some members, as the search sees them; one that cannot be run has none."""
         ranker, found = self.ranker, {}
         for plan in plans:
-            try:
-                patients_for(plan, ranker.ask.n, ranker.ask.budget)
+            if not ranker.refuse([plan])[1]:
                 found[plan.id] = plan
-            except AntagonyError:
-                continue
-        question = Question(ranker.ask.realism, ranker.effort, ranker.ask.seed, SEARCH_DRAWS)
+        question = replace(ranker.question, draws=SEARCH_DRAWS)
         forecasts = expect_plans(ranker.case, ranker.sources, [*found.values()], question)
         tried = []
         for plan in plans:
@@ -168,31 +175,43 @@ class _Search:
         return tried
 
     def conclude(self, best: Tried, tried: tuple[Tried, ...], begun: float) -> Optimised:
-        """The best and the plan as it was, judged anew with other random numbers and all draws; and the front."""
-        ask = self.ranker.ask
-        fresh = Ranker(self.ranker.case, ask, None)
-        plan = replace(self.member(best.values, best.shares, self.plan.id), notes=self.plan.notes)
-        twins = [plan, replace(self.plan, id=f"{self.plan.id}-as-it-was")]
-        question = Question(ask.realism, fresh.effort, ask.seed, DRAWS)
-        forecasts = expect_plans(fresh.case, fresh.sources, twins, question)
+        """The best and the plan as it was, judged anew with other draws, patients and results; and the front."""
+        ranker = self.ranker
+        ask = replace(ranker.ask, stream=ranker.ask.stream + FRESH)
+        leaders = sorted({_key(t): t for t in tried if t.n}.values(), key=lambda t: -t.bits)[:LEADERS]
+        members = {f"{self.plan.id}, {i + 1}": one for i, one in enumerate([best, *leaders])}
+        plans = [self.member(one.values, one.shares, name) for name, one in members.items()]
+        first = replace(self.plan, id=f"{self.plan.id}, as it was")
+        question = Question(ask.realism, ranker.effort, ask.seed, ask.stream, DRAWS)
+        forecasts = expect_plans(ranker.case, ranker.sources, [*plans, first], question)
         found, start = (
-            fresh.evidence(forecasts[p.id], patients_for(p, ask.n, ask.budget), stream=FRESH) for p in twins
+            ranker.evidence(forecasts[p.id], patients_for(p, ask.n, ask.budget), fresh=FRESH) for p in (plans[0], first)
         )
         gain = found.bits.value - start.bits.value
         error = math.hypot(found.bits.error, start.bits.error)
-        front, planned = (self._front(p, t, forecasts[p.id]) for p, t in zip(twins, (best, tried[0]), strict=True))
+        front = self._front({name: (one, forecasts[name]) for name, one in members.items()})
+        planned = self._front({first.id: (tried[0], forecasts[first.id])})
+        plan = replace(plans[0], id=self.plan.id, notes=self.plan.notes)
         return Optimised(plan, found, start, (gain, error), tried, front, planned, time.perf_counter() - begun)
 
-    def _front(self, plan: Plan, best: Tried, forecasts: Mapping[str, Any]) -> tuple[Tried, ...]:
-        """Patients against bits of a plan, where more patients give more."""
+    def _front(self, members: Mapping[str, tuple[Tried, Any]]) -> tuple[Tried, ...]:
+        """Patients against bits: at each number the member that gives most, where more patients give more."""
         front: list[Tried] = []
         for n in GRID:
-            if n < 2 * len(plan.sequences):
+            if n < 2 * len(self.plan.sequences):
                 continue
-            bits = self.ranker.evidence(forecasts, n, results=SEARCH_RESULTS).bits.value
-            if not front or bits > front[-1].bits:
-                front.append(replace(best, n=n, bits=bits))
+            at = [
+                replace(one, n=n, bits=self.ranker.evidence(f, n, results=SEARCH_RESULTS, fresh=FRESH).bits.value)
+                for one, f in members.values()
+            ]
+            most = max(at, key=lambda t: t.bits)
+            if not front or most.bits > front[-1].bits:
+                front.append(most)
         return tuple(front)
+
+
+def _key(one: Tried) -> tuple[object, ...]:
+    return (*sorted(one.values.items()), one.shares)
 
 
 def _place(k: int) -> str:

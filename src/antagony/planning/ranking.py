@@ -24,7 +24,7 @@ from ..errors import PosteriorError, StudyError, near_miss
 from ..posterior.cloud import EFFORTS, TRANSLATION, Effort
 from ..posterior.fragility import weighted_quantile
 from ..posterior.likelihood import TRANSLATION_NODES, TRIAL_SDS, trial_sd_weights
-from ..trial import known_targets
+from ..trial import check_periods, known_targets
 from ..verdict import settings_of
 from .answer import Measurement, Outcome, Ranked, Ranking
 from .expectations import Forecast, Question, Signs, Source, expect_plans, gather_sources
@@ -46,6 +46,7 @@ Progress = Callable[[str, int, int], None]
 RESULTS = 256  # drawn from each mechanism to rank
 GRID = (20, 40, 80, 160, 320, 640)  # patients
 GRID_RESULTS = 128  # drawn from each mechanism at each number of the grid
+STRIDE = 1.1  # by which a number of patients grows until it reaches the aim
 NEARLY = 0.9  # of what the largest trial reaches counts as hardly less
 NOISE = 2000  # results of which an interval is told
 INTERVAL = (0.025, 0.975)
@@ -58,7 +59,8 @@ class Ask:
     `rivals`: two mechanisms or classes (all classes where empty); `n` patients, or a `budget` such as "80 patients" or
     "600 visits"; `exclude`: plans, "animal", "unproven" (not yet given to people so), an approval, "burden>3". `bound`
     of a decisive Bayes factor; `aim` of its probability. The trial is `realism`; its analysis leaves out what
-    `ignored` names. `seed` of posterior draws and patients; another `stream` draws other results from the same.
+    `ignored` names. `seed` of the weighing that is read; another `stream` draws other posterior draws, patients, trials
+    and results from it.
     """
 
     rivals: tuple[str, ...] = ()
@@ -71,7 +73,7 @@ class Ask:
     ignored: tuple[str, ...] = ()
     effort: str = "standard"
     seed: int = 1
-    stream: int = 67
+    stream: int = 1
 
 
 ASK = Ask()
@@ -201,25 +203,40 @@ class Ranker:
         return fit, refused
 
     def _fault(self, plan: Plan) -> str:
+        """Why the rivals cannot be asked; empty where they can."""
         if plan.design.kind == "sequential":
             return "stages choose their patients: run it with antagony trial, it is not forecast"
         if len(plan.estimands) > 3:
+            return f"{len(plan.estimands)} contrasts; state at most three before (information in many is biased)"
+        lacking = {slug: missing_targets(plan, known_targets(self.case, slug)) for slug in self.members}
+        if any(lacking.values()):
+            whose = "no mechanism" if all(lacking.values()) else ", ".join(s for s, some in lacking.items() if some)
             return (
-                f"{len(plan.estimands)} contrasts; at most three can be stated before (information in many is biased)"
+                f"{whose} has {', '.join(next(some for some in lacking.values() if some))}: its arms would not differ"
             )
         for slug in self.members:
-            if missing := missing_targets(plan, known_targets(self.case, slug)):
-                whose = "no mechanism" if slug == self.members[0] else slug
-                return f"{whose} has {', '.join(missing)}: its arms would not differ"
-            rows = self.case.parameters(slug)
-            for arm in plan.design.arms:
-                for probe in self.case.spell_out(arm.condition.probes):
-                    if probe.parameter not in rows:
-                        return f'{slug} has no parameter "{probe.parameter}", so nothing can act on it'
+            if fault := self._lacks(plan, slug):
+                return fault
         try:
-            patients_for(plan, self.ask.n, self.ask.budget) if plan.is_human else None
+            if plan.is_human:
+                patients_for(plan, self.ask.n, self.ask.budget)
+            check_periods(self.case, plan)
         except StudyError as error:
             return str(error).partition(": ")[2] or str(error)
+        return ""
+
+    def _lacks(self, plan: Plan, slug: str) -> str:
+        """What a plan imposes or reads that a mechanism does not have."""
+        rows = self.case.parameters(slug)
+        for arm in plan.design.arms:
+            for probe in self.case.spell_out(arm.condition.probes):
+                if probe.parameter not in rows:
+                    return f'{slug} has no parameter "{probe.parameter}", so nothing can act on it'
+        drugs = {d for arm in plan.design.arms for d in self.case.regimen(arm.condition.regimen).drugs}
+        known = self.case.mechanism_for(slug, drugs).outputs
+        for estimand in plan.estimands:
+            if estimand.output not in known:
+                return f'{slug} has no output "{estimand.output}"{near_miss(estimand.output, known)}'
         return ""
 
     # --- numbers -----------------------------------------------------------------------------------------------------
@@ -231,7 +248,7 @@ class Ranker:
     @property
     def question(self) -> Question:
         """How plans are forecast."""
-        return Question(self.ask.realism, self.effort, self.ask.seed)
+        return Question(self.ask.realism, self.effort, self.ask.seed, self.ask.stream)
 
     def expect_of(self, sources: Sequence[Source], plan: Plan) -> Expected:
         """What some structures of one mechanism expect of a plan that people are in."""
@@ -284,7 +301,8 @@ class Ranker:
         n = patients_for(plan, self.ask.n, self.ask.budget)
         evidence = self.evidence(forecasts, n)
         least = 2 * len(plan.sequences)
-        curve = tuple(self.evidence(forecasts, size, results=GRID_RESULTS) for size in GRID if size >= least)
+        sizes = [size for size in GRID if least <= size <= (n if self.ask.budget else math.inf)] or [n]
+        curve = tuple(self.evidence(forecasts, size, results=GRID_RESULTS) for size in sizes)
         advised = self._advise(plan, forecasts, curve)
         return Ranked(
             plan=plan,
@@ -305,11 +323,11 @@ class Ranker:
         rivals: Sequence[Rival] | None = None,
         naive: Mapping[str, Forecast] | None = None,
         results: int = RESULTS,
-        stream: int | None = None,
+        fresh: int = 0,
     ) -> Evidence:
         """What a trial of `n` patients is expected to show.
 
-        `naive`: forecasts by which its results are analysed; another `stream` draws other results.
+        `naive`: forecasts by which its results are analysed; another number for `fresh` draws other results.
         """
         rivals = self.rivals if rivals is None else rivals
         signs = {name: f for name, f in forecasts.items() if isinstance(f, Signs)}
@@ -322,7 +340,7 @@ class Ranker:
         if naive is not None:
             analysis = {name: _believed(world[name], f) for name, f in naive.items() if isinstance(f, Expected)}
             taken = self._effects(self.analysed)
-        seed = [self.ask.seed, self.ask.stream if stream is None else stream]
+        seed = [self.ask.seed, self.ask.stream, fresh, 67]
         judged = judge(rivals, world, analysis, effects, taken, n, size=results, seed=seed)
         return summarise(judged, n, bound=self.ask.bound)
 
@@ -353,7 +371,13 @@ class Ranker:
         share = (self.ask.aim - chances[k - 1]) / max(chances[k] - chances[k - 1], 1e-9)
         n = math.exp(math.log(curve[k - 1].n) + share * math.log(curve[k].n / curve[k - 1].n))
         groups = len(plan.sequences)
-        return self.evidence(forecasts, groups * math.ceil(n / groups))
+        size = groups * math.ceil(n / groups)
+        while size < curve[k].n:  # the curve is read between its points: go on until the number itself reaches the aim
+            found = self.evidence(forecasts, size)
+            if found.decisive.value >= self.ask.aim:
+                return found
+            size = max(size + groups, groups * math.ceil(STRIDE * size / groups))
+        return self.evidence(forecasts, curve[k].n)
 
     def _best(self, forecasts: Mapping[str, Forecast], curve: Sequence[Evidence]) -> Evidence:
         """The least number of the grid that decides nearly as often as the largest."""
@@ -382,7 +406,8 @@ class Ranker:
         draw = rng.choice(len(mean), NOISE, p=weight / weight.sum())
         effects = self._effects(self.ask.realism)
         sd = rng.choice(effects.sds, NOISE, p=effects.weights)
-        scatter = np.sqrt(forecast.covariance[draw, j, j] / n + (sd * forecast.load[draw, j]) ** 2)
+        shared = (forecast.loads[draw, j] ** 2).sum(axis=1)
+        scatter = np.sqrt(forecast.covariance[draw, j, j] / n + sd**2 * shared)
         results = mean[draw] + scatter * rng.standard_normal(NOISE)
         return Outcome(middle, low, high, *(float(q) for q in np.quantile(results, INTERVAL)))
 
@@ -471,9 +496,8 @@ def count_assumed(plan: Plan) -> int:
 
 def _believed(world: Expected, analysis: Expected) -> Expected:
     """What an analysis takes for true: its own means, and the scatter that the data show."""
-    if len(world.mean) != len(analysis.mean):
-        raise PosteriorError("draws failed in one of the two worlds and not in the other; nothing can be compared")
-    return replace(analysis, covariance=world.covariance, load=world.load)
+    weight = world.weight * (analysis.weight > 0)
+    return replace(analysis, covariance=world.covariance, load=world.load, weight=weight / weight.sum())
 
 
 def _half(forecast: Forecast, k: int) -> Forecast:

@@ -12,8 +12,11 @@ SMALL = 0.05  # bits: an error above this is said
 
 def ranking_sentences(ranking: Ranking) -> tuple[str, ...]:
     """What to run, how it compares with the next, and what the bits mean."""
-    human = [r for r in ranking.ranked if r.plan.is_human and not _is_unsure(r)]
+    people = [r for r in ranking.ranked if r.plan.is_human]
+    human = [r for r in people if not _is_unsure(r)] or people
     lines = []
+    if people and people[0] is not human[0]:
+        lines.append(f"{people[0].name} stands first, but its bits are too uncertain to advise it (see below).")
     if human:
         lines.append(_advice(ranking, human[0]))
         if len(human) > 1:
@@ -54,8 +57,8 @@ def _beside(first: Ranked, second: Ranked) -> str:
     error = (first.evidence.bits.error**2 + second.evidence.bits.error**2) ** 0.5
     sure = "more" if gap > SURE * error else "less"
     return (
-        f"At {first.evidence.n:g} patients {first.name} is expected to give {_bits(first)}, the next, {second.name}, "
-        f"{_bits(second)}: {sure} than {SURE:g} Monte-Carlo errors apart."
+        f"With {first.evidence.n:g} patients {first.name} is expected to give {_bits(first)}; the next, {second.name} "
+        f"with {second.evidence.n:g}, {_bits(second)}: {sure} than {SURE:g} Monte-Carlo errors apart."
     )
 
 
