@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import combinations
 from pathlib import Path
@@ -54,19 +55,21 @@ def show_ranking(ranking: Ranking) -> None:
         )
 
 
-def check_order(rankings: list[Ranking]) -> None:
-    """Pairs that are more than 3 errors apart in the first ranking keep their order in all others."""
-    first = {r.name: r.evidence.bits for r in rankings[0].ranked}
+def check_order(case: Case, first: Ranking, seeds: Sequence[int]) -> None:
+    """Pairs more than 3 errors apart in the first ranking keep their order with other draws, patients and results."""
+    known = {r.name: r.evidence.bits for r in first.ranked}
     apart = [
-        (a, b) for a, b in combinations(first, 2)
-        if abs(first[a].value - first[b].value) > APART * (first[a].error ** 2 + first[b].error ** 2) ** 0.5
+        (a, b) for a, b in combinations(known, 2)
+        if abs(known[a].value - known[b].value) > APART * (known[a].error ** 2 + known[b].error ** 2) ** 0.5
     ]  # fmt: skip
     turned = set()
-    for ranking in rankings[1:]:
-        bits = {r.name: r.evidence.bits.value for r in ranking.ranked}
-        turned |= {(a, b) for a, b in apart if (first[a].value - first[b].value) * (bits[a] - bits[b]) < 0}
-    print(f"order: {len(apart)} of {len(first) * (len(first) - 1) // 2} pairs apart, {len(turned)} turned in "
-          f"{len(rankings)} seeds {sorted(turned)}", flush=True)  # fmt: skip
+    for seed in seeds:
+        ranker = Ranker(case, Ask(stream=seed))
+        forecasts = ranker.expect([r.plan for r in first.ranked], REALISTIC)
+        bits = {r.name: ranker.evidence(forecasts[r.name], r.evidence.n).bits.value for r in first.ranked}
+        turned |= {(a, b) for a, b in apart if (known[a].value - known[b].value) * (bits[a] - bits[b]) < 0}
+    print(f"order: {len(apart)} of {len(known) * (len(known) - 1) // 2} pairs apart, {len(turned)} turned in "
+          f"{len(seeds) + 1} seeds {sorted(turned)}", flush=True)  # fmt: skip
 
 
 def confirm(ranker: Ranker, plan: Plan, n: int, trials: int, repeated: int) -> None:
@@ -128,20 +131,19 @@ def main() -> int:
         Ranker(case, Ask())
         print(f"posterior read, or filled: {time.perf_counter() - begun:.0f} s", flush=True)
         begun = time.perf_counter()
-        rankings = [rank_plans(case, Ask())]
-        print(f"ranking {len(rankings[0].ranked)} designs: {time.perf_counter() - begun:.1f} s", flush=True)
-        show_ranking(rankings[0])
-        errors = [(r.evidence.bits.error, r.name) for r in rankings[0].ranked]
+        ranking = rank_plans(case, Ask())
+        print(f"ranking {len(ranking.ranked)} designs: {time.perf_counter() - begun:.1f} s", flush=True)
+        show_ranking(ranking)
+        errors = [(r.evidence.bits.error, r.name) for r in ranking.ranked]
         under = sum(error < 0.05 for error, _ in errors)
         print(f"errors below 0.05 bits: {under} of {len(errors)}, largest {max(errors)[0]:.3f} ({max(errors)[1]})")
         begun = time.perf_counter()
         rank_plans(case, Ask())
         print(f"ranking again, stored: {time.perf_counter() - begun:.1f} s", flush=True)
-        print(*(f"* {line}" for line in (*rankings[0].sentences, *rankings[0].caveats)), sep="\n")
-        rankings += [rank_plans(case, Ask(stream=67 + seed)) for seed in SEEDS[1:] if not quick]
-        check_order(rankings)
+        print(*(f"* {line}" for line in (*ranking.sentences, *ranking.caveats)), sep="\n")
+        check_order(case, ranking, () if quick else SEEDS[1:])
         ranker = Ranker(case, Ask())
-        first = next(r for r in rankings[0].ranked if r.plan.is_human and r.evidence.bits.error < 0.05)
+        first = next(r for r in ranking.ranked if r.plan.is_human and r.evidence.bits.error < 0.05)
         confirm(ranker, first.plan, round(first.best.n), 20 if quick else 200, 0 if quick else REPEATED)
         confirm(ranker, case.designs[FAMILY], 320, 20 if quick else 200, 0)
         show_realism(case, ranker, 100)
