@@ -1,4 +1,4 @@
-"""Does a ranking of trials keep its promises? Time, order, search, confirmation end to end, and what realism costs.
+"""Which study next: time and errors of a ranking, its order over seeds, a search, and what realism costs.
 
 Banks are read where they are stored (the folder $ANTAGONY_BANKS, or this user's cache) and filled first where they are
 not; what is timed begins after that, with no forecast stored.
@@ -20,9 +20,8 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from antagony.case import Case, open_case
-from antagony.design import REALISTIC, Plan, Realism, realism_without
+from antagony.design import REALISTIC, Realism, realism_without
 from antagony.planning.answer import Ranking
-from antagony.planning.confirmation import confirm_plan, importance_result, temper_result
 from antagony.planning.optimisation import optimise_plan
 from antagony.planning.ranking import Ask, Ranker, rank_plans
 
@@ -31,7 +30,6 @@ FAMILY = "two_by_two"
 SUFFERING = ("two_by_two", "crossover_short", "dissociation_naltrexone", "nitrous_oxide_naltrexone", "morphine_alone",
              "memantine_first_week", "mu_pet_ketamine")  # fmt: skip
 """Designs in which unblinding, carry-over, placebo response or dropout may matter."""
-REPEATED = 5  # results that are weighed again by tempered sampling
 APART = 3.0  # Monte-Carlo errors that part two designs
 
 
@@ -72,26 +70,6 @@ def check_order(case: Case, first: Ranking, seeds: Sequence[int]) -> None:
           f"{len(seeds) + 1} seeds {sorted(turned)}", flush=True)  # fmt: skip
 
 
-def confirm(ranker: Ranker, plan: Plan, n: int, trials: int, repeated: int) -> None:
-    """Whole trials from every rival; a few results by tempered sampling too."""
-    begun = time.perf_counter()
-    found = confirm_plan(ranker, plan, n, trials=trials)
-    for name, (promised, seen) in (("decisive", found.decisive), ("misleading", found.misleading)):
-        print(f"confirmed {plan.id}, n = {n}, {trials} trials a rival, {name}: promised {promised.value:.4f} "
-              f"(SE {promised.error:.4f}), found {seen.value:.4f} (SE {seen.error:.4f})")  # fmt: skip
-    print(f"  median posterior draws that still count {found.counting:.0f}, {time.perf_counter() - begun:.0f} s")
-    for (true, other), (decisive, misleading) in found.pairs.items():
-        print(f"  {true} against {other}: decisive {decisive:.3f}, misleading {misleading:.3f}")
-    for k in range(repeated):
-        row = k * len(found.results) // repeated
-        source = next(s for s in ranker.sources if s.slug in ranker.rivals[k % len(ranker.rivals)].members)
-        begun = time.perf_counter()
-        known, error = importance_result(ranker, source, plan, n, found.results[row])
-        value, own = temper_result(ranker, source, plan, n, found.results[row], seed=k, tell=lambda text: None)
-        print(f"tempered, result {row}, {source.cloud.structure.name}: {value:.2f} (SE {own:.2f}), from stored draws "
-              f"{known:.2f} (SE {error:.2f}), {time.perf_counter() - begun:.0f} s", flush=True)  # fmt: skip
-
-
 def show_realism(case: Case, ranker: Ranker, n: int) -> None:
     """What each part of a real trial does where the analysis ignores it: the design that suffers most, its promise."""
     plans = [case.designs[name] for name in SUFFERING]
@@ -121,7 +99,7 @@ def show_realism(case: Case, ranker: Ranker, n: int) -> None:
 def main() -> int:
     """Everything, or with --quick a look."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one seed, few trials, no tempered sampling")
+    parser.add_argument("--quick", action="store_true", help="one seed, a short search")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory(dir=os.environ.get("ANTAGONY_CACHE") or None) as scratch:
         link_banks(Path(scratch))
@@ -142,11 +120,7 @@ def main() -> int:
         print(f"ranking again, stored: {time.perf_counter() - begun:.1f} s", flush=True)
         print(*(f"* {line}" for line in (*ranking.sentences, *ranking.caveats)), sep="\n")
         check_order(case, ranking, () if quick else SEEDS[1:])
-        ranker = Ranker(case, Ask())
-        first = next(r for r in ranking.ranked if r.plan.is_human and r.evidence.bits.error < 0.05)
-        confirm(ranker, first.plan, round(first.best.n), 20 if quick else 200, 0 if quick else REPEATED)
-        confirm(ranker, case.designs[FAMILY], 320, 20 if quick else 200, 0)
-        show_realism(case, ranker, 100)
+        show_realism(case, Ranker(case, Ask()), 100)
         begun = time.perf_counter()
         found = optimise_plan(case, case.designs[FAMILY], Ask(), trials=8 if quick else 48)
         print(f"optimising {FAMILY}, {len(found.tried)} plans: {time.perf_counter() - begun:.1f} s")

@@ -173,7 +173,7 @@ def read_weighing(run: Run) -> Iterator[Line]:
 
 
 def read_designing(run: Run) -> Iterator[Line]:
-    """Ranking and searching in time, errors, order, and whole trials that keep what was promised."""
+    """Ranking and searching in time, errors, order over seeds, and what ignoring realism costs."""
     for what, seconds in re.findall(
         r"^(ranking \d+ designs|optimising \S+, \d+ plans): (\S+) s$", run.output, re.MULTILINE
     ):
@@ -185,6 +185,13 @@ def read_designing(run: Run) -> Iterator[Line]:
     if found := re.search(r"^order: (\d+) of (\d+) pairs apart, (\d+) turned in (\d+) seeds", run.output, re.MULTILINE):
         what = "pairs of designs more than 3 errors apart keep their order"
         yield Line(what, "none turned", f"{found[3]} of {found[1]} turned in {found[4]} seeds", found[3] == "0")
+    for name, rest in re.findall(r"^ignoring (\w+), worst (.*)$", run.output, re.MULTILINE):
+        yield Line(f"what ignoring {name} costs", "shown", rest, None)
+    yield ended_well(run)
+
+
+def read_confirming(run: Run) -> Iterator[Line]:
+    """Whole trials that keep what was promised; results weighed again by tempered sampling."""
     number = r"(\S+) \(SE (\S+)\)"
     kept = rf"^confirmed (\S+), n = (\d+), (\d+) trials a rival, (\w+): promised {number}, found {number}$"
     for name, n, trials, what, promised, own, seen, error in re.findall(kept, run.output, re.MULTILINE):
@@ -199,8 +206,8 @@ def read_designing(run: Run) -> Iterator[Line]:
         gap, allowed = abs(float(value) - float(known)), 3 * (float(own) ** 2 + float(error) ** 2) ** 0.5 + 0.1
         shown = f"{value} ({own}), stored {known} ({error})"
         yield Line(f"log p(result {row} | {name}), tempered", "within 3 errors", shown, gap < allowed)
-    for name, rest in re.findall(r"^ignoring (\w+), worst (.*)$", run.output, re.MULTILINE):
-        yield Line(f"what ignoring {name} costs", "shown", rest, None)
+    if found := re.search(r"median posterior draws that still count (\d+)", run.output):
+        yield Line("posterior draws that still count, median", "shown", found[1], None)
     yield ended_well(run)
 
 
@@ -221,7 +228,8 @@ PROOFS = (
     Proof("trials", "Virtual trials", (PYTHON, "proofs/trials.py"), read_trials),
     Proof("calibration", "Is a weighing calibrated?", (PYTHON, "proofs/calibration.py"), read_calibration),
     Proof("weighing", "Weighing: time and errors", (PYTHON, "proofs/weighing.py"), read_weighing),
-    Proof("designing", "Does a ranking of trials keep its promises?", (PYTHON, "proofs/designing.py"), read_designing),
+    Proof("designing", "Which study next", (PYTHON, "proofs/designing.py"), read_designing),
+    Proof("confirming", "Does a ranking keep its promises?", (PYTHON, "proofs/confirming.py"), read_confirming),
     Proof("verdict", "The whole verdict", WHOLE, read_verdict),
 )
 
