@@ -101,7 +101,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed, a short search")
     quick = parser.parse_args().quick
-    with tempfile.TemporaryDirectory(dir=os.environ.get("ANTAGONY_CACHE") or None) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         link_banks(Path(scratch))
         os.environ["ANTAGONY_CACHE"] = scratch
         case = open_case()
