@@ -350,8 +350,7 @@ def check_studies(case: Case) -> Iterator[Issue]:
 
 
 def check_designs(case: Case) -> Iterator[Issue]:
-    """A design gives the case's drugs by their routes, sets parameters and reads outputs that exist; no study has its
-    name. A target that no mechanism has is a warning: such a design is shown and refused by name."""
+    """A design gives the case's drugs by their routes, sets parameters and reads outputs that exist, and has a target."""
     rows = {row.id for row in _rows(case)}
     outputs = {*case.outputs, *(output.symbol for drug in case.drugs.values() for output in drug.outputs)}
     targets = rows | {receptor.name for receptor in case.receptors}
@@ -369,7 +368,7 @@ def check_designs(case: Case) -> Iterator[Issue]:
             if estimand.output not in outputs:
                 miss = near_miss(estimand.output, outputs)
                 yield Issue("error", where, f'estimands "{estimand.id}", key output: no "{estimand.output}"{miss}')
-        for target in missing_targets(plan, targets):
+        for target in missing_targets(plan, targets):  # such a design is shown, and refused by name
             yield Issue("warning", where, f'key targets: no mechanism has "{target}"{near_miss(target, targets)}')
 
 
