@@ -350,7 +350,7 @@ def check_studies(case: Case) -> Iterator[Issue]:
 
 
 def check_designs(case: Case) -> Iterator[Issue]:
-    """A design gives the case's drugs by their routes, sets parameters and reads outputs that exist, and has a target."""
+    """A design gives the case's drugs by their routes; what it sets, reads and acts on exists."""
     rows = {row.id for row in _rows(case)}
     outputs = {*case.outputs, *(output.symbol for drug in case.drugs.values() for output in drug.outputs)}
     targets = rows | {receptor.name for receptor in case.receptors}
