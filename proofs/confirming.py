@@ -17,15 +17,15 @@ from designing import FAMILY, link_banks
 
 from antagony.case import open_case
 from antagony.design import Plan
-from antagony.planning.confirmation import confirm_plan, importance_result, temper_result
+from antagony.planning.confirmation import Confirmed, confirm_plan, importance_result, temper_result
 from antagony.planning.ranking import Ask, Ranker
 
 LEADING = ("glutamate_mrs", 160)  # as ranked by antagony design, with the patients that it advises
 REPEATED = 5  # results that are weighed again
 
 
-def confirm(ranker: Ranker, plan: Plan, n: int, trials: int, repeated: int) -> None:
-    """Whole trials from every rival; a few results by tempered sampling too."""
+def confirm(ranker: Ranker, plan: Plan, n: int, trials: int) -> Confirmed:
+    """Whole trials from every rival, beside what was promised."""
     begun = time.perf_counter()
     found = confirm_plan(ranker, plan, n, trials=trials)
     for name, (promised, seen) in (("decisive", found.decisive), ("misleading", found.misleading)):
@@ -34,6 +34,11 @@ def confirm(ranker: Ranker, plan: Plan, n: int, trials: int, repeated: int) -> N
     print(f"  median posterior draws that still count {found.counting:.0f}, {time.perf_counter() - begun:.0f} s")
     for (true, other), (decisive, misleading) in found.pairs.items():
         print(f"  {true} against {other}: decisive {decisive:.3f}, misleading {misleading:.3f}")
+    return found
+
+
+def temper_some(ranker: Ranker, plan: Plan, n: int, found: Confirmed, repeated: int) -> None:
+    """A few results by tempered sampling of the published studies and the new trial at once."""
     for k in range(repeated):
         row = k * len(found.results) // repeated
         source = next(s for s in ranker.sources if s.slug in ranker.rivals[k % len(ranker.rivals)].members)
@@ -55,8 +60,10 @@ def main() -> int:
         case = open_case()
         ranker = Ranker(case, Ask())
         name, n = LEADING
-        confirm(ranker, case.designs[name], n, 20 if quick else 200, 0 if quick else REPEATED)
-        confirm(ranker, case.designs[FAMILY], 320, 20 if quick else 200, 0)
+        trials = 20 if quick else 200
+        found = confirm(ranker, case.designs[name], n, trials)
+        confirm(ranker, case.designs[FAMILY], 320, trials)
+        temper_some(ranker, case.designs[name], n, found, 0 if quick else REPEATED)
     return 0
 
 

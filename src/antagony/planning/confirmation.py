@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
 TRIALS = 200  # simulated from each rival
-PARTICLES, ISLANDS = 64, 4  # of the tempered sampler
+PARTICLES, ISLANDS, MOVES = 48, 2, 8  # of the tempered sampler, which begins near the posterior
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +280,9 @@ def temper_result(
     def progress(powers: Array, log_normaliser: float) -> None:
         tell(f"{source.cloud.structure.name}: {', '.join(f'{p:.2g}' for p in powers)}")
 
-    run = temper(evaluate, width, parts=2, particles=PARTICLES, islands=ISLANDS, seed=[seed, 97], progress=progress)
+    run = temper(
+        evaluate, width, parts=2, particles=PARTICLES, islands=ISLANDS, moves=MOVES, seed=[seed, 97], progress=progress
+    )
     ends = np.argmax(run.powers == 1.0, axis=0)
     gain = run.log_normaliser[ends[1]] - run.log_normaliser[ends[0]]
     value = float(run.log_marginal[1] - run.log_marginal[0])
