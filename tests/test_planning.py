@@ -15,11 +15,11 @@ import pytest
 from rich.console import Console
 
 from antagony.case import Case
-from antagony.design import IDEAL, REALISTIC, Estimand, Plan, Reading, realism_without
+from antagony.design import REALISTIC, Estimand, Plan, Reading, realism_without
 from antagony.errors import PosteriorError, ReportError, StudyError
 from antagony.planning import expectations
 from antagony.planning.confirmation import confirm_plan, importance_result, log_densities
-from antagony.planning.expectations import DRAWS, Signs
+from antagony.planning.expectations import Signs
 from antagony.planning.forecast import outline_plans
 from antagony.planning.information import Effects, Expected
 from antagony.planning.optimisation import Optimised, optimise_plan
@@ -399,7 +399,3 @@ def test_halves_and_single_contrasts_of_a_forecast() -> None:
     second = _only(model, 1)
     assert isinstance(second, Expected)
     assert second.mean.ravel().tolist() == model.mean[:, 1].tolist() and second.covariance.shape == (8, 1, 1)
-
-
-def test_draws_and_worlds_are_named() -> None:
-    assert DRAWS >= 128 and not IDEAL.carry_over
