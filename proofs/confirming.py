@@ -1,7 +1,7 @@
 """Does a ranking of trials keep its promises? Whole trials from every class, weighed by what the rivals expected.
 
-The leading design that people are in and the 2 x 2; a few results are weighed again by tempered sampling of the
-published studies and the new trial at once. Banks as in designing.py.
+The leading design that people are in, as small as advised and larger, and the 2 x 2; a few results are weighed again
+by tempered sampling of the published studies and the new trial at once. Banks as in designing.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from antagony.design import Plan
 from antagony.planning.confirmation import Confirmed, confirm_plan, importance_result, temper_result
 from antagony.planning.ranking import Ask, Ranker
 
-LEADING = ("glutamate_mrs", 160)  # as ranked by antagony design, with the patients that it advises
+LEADING = ("glutamate_mrs", 20)  # as ranked by antagony design, with the patients that it advises
+LARGER = (("glutamate_mrs", 160), (FAMILY, 320))
 REPEATED = 5  # results that are weighed again
 
 
@@ -62,7 +63,8 @@ def main() -> int:
         name, n = LEADING
         trials = 20 if quick else 200
         found = confirm(ranker, case.designs[name], n, trials)
-        confirm(ranker, case.designs[FAMILY], 320, trials)
+        for other, size in LARGER:
+            confirm(ranker, case.designs[other], size, trials)
         temper_some(ranker, case.designs[name], n, found, 0 if quick else REPEATED)
     return 0
 

@@ -22,14 +22,17 @@ from platformdirs import user_cache_path
 from antagony.case import Case, open_case
 from antagony.design import REALISTIC, Realism, realism_without
 from antagony.planning.answer import Ranking
+from antagony.planning.information import Evidence
 from antagony.planning.optimisation import optimise_plan
 from antagony.planning.ranking import Ask, Ranker, rank_plans
 
 SEEDS = (1, 2, 3, 4, 5)
 FAMILY = "two_by_two"
 SUFFERING = ("two_by_two", "crossover_short", "dissociation_naltrexone", "nitrous_oxide_naltrexone", "morphine_alone",
-             "memantine_first_week", "mu_pet_ketamine")  # fmt: skip
+             "memantine_first_week", "mu_pet_ketamine", "ketamine_saline")  # fmt: skip
 """Designs in which unblinding, carry-over, placebo response or dropout may matter."""
+SIZES = (100, 600)
+"""Patients of such a trial: what an analysis gets wrong grows with how sure it is."""
 APART = 3.0  # Monte-Carlo errors that part two designs
 
 
@@ -71,7 +74,10 @@ def check_order(case: Case, first: Ranking, seeds: Sequence[int]) -> None:
 
 
 def show_realism(case: Case, ranker: Ranker, n: int) -> None:
-    """What each part of a real trial does where the analysis ignores it: the design that suffers most, its promise."""
+    """What each part of a real trial does where the analysis ignores it: the design that suffers most, its promise.
+
+    A pair of rivals that is misled more often than 1/bound is proof of a wrong analysis: a right one cannot do that.
+    """
     plans = [case.designs[name] for name in SUFFERING]
     real = ranker.expect(plans, REALISTIC)
     for name in (f.name for f in fields(Realism)):
@@ -88,12 +94,18 @@ def show_realism(case: Case, ranker: Ranker, n: int) -> None:
             fooled = asked.evidence(real[plan.id], n, naive=without[plan.id])
             rows.append((fooled.misleading.value, plan.id, promised, matched, fooled))
         _, worst, *three = max(rows, key=lambda row: row[0])
-        texts = [
-            f"{e.bits.value:.2f} bits, decisive {e.decisive.value:.3f}, misleading {e.misleading.value:.4f} "
-            f"(SE {e.misleading.error:.4f})" for e in three
-        ]  # fmt: skip
-        print(f"ignoring {name}, worst {worst}: promised {texts[0]}; real and known {texts[1]}; real and ignored "
-              f"{texts[2]}", flush=True)  # fmt: skip
+        texts = [f"{label} {_describe(e)}" for label, e in zip(("promised", "known", "ignored"), three, strict=True)]
+        print(f"ignoring {name}, n = {n}, worst {worst}: {'; '.join(texts)}", flush=True)
+
+
+def _describe(evidence: Evidence) -> str:
+    """Bits and rates, and the ordered pair that is misled most."""
+    misled = evidence.misleading
+    (true, other), (_, most) = max(evidence.pairs.items(), key=lambda pair: pair[1][1])
+    return (
+        f"{evidence.bits.value:.2f} bits, decisive {evidence.decisive.value:.3f}, misleading {misled.value:.4f} "
+        f"(SE {misled.error:.4f}), most {most:.3f} ({true} taken for {other})"
+    )
 
 
 def main() -> int:
@@ -120,7 +132,8 @@ def main() -> int:
         print(f"ranking again, stored: {time.perf_counter() - begun:.1f} s", flush=True)
         print(*(f"* {line}" for line in (*ranking.sentences, *ranking.caveats)), sep="\n")
         check_order(case, ranking, () if quick else SEEDS[1:])
-        show_realism(case, Ranker(case, Ask()), 100)
+        for n in SIZES:
+            show_realism(case, Ranker(case, Ask()), n)
         begun = time.perf_counter()
         found = optimise_plan(case, case.designs[FAMILY], Ask(), trials=8 if quick else 48)
         print(f"optimising {FAMILY}, {len(found.tried)} plans: {time.perf_counter() - begun:.1f} s")

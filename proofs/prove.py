@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
@@ -185,8 +186,12 @@ def read_designing(run: Run) -> Iterator[Line]:
     if found := re.search(r"^order: (\d+) of (\d+) pairs apart, (\d+) turned in (\d+) seeds", run.output, re.MULTILINE):
         what = "pairs of designs more than 3 errors apart keep their order"
         yield Line(what, "none turned", f"{found[3]} of {found[1]} turned in {found[4]} seeds", found[3] == "0")
-    for name, rest in re.findall(r"^ignoring (\w+), worst (.*)$", run.output, re.MULTILINE):
-        yield Line(f"what ignoring {name} costs", "shown", rest, None)
+    for name, n, rest in re.findall(r"^ignoring (\w+), n = (\d+), worst (.*)$", run.output, re.MULTILINE):
+        yield Line(f"what ignoring {name} costs {n} patients", "shown", rest, None)
+    pairs = re.findall(r"; known .* most (\S+) \(.*; ignored .* most (\S+) \(", run.output)
+    known, ignored = (max((float(pair[k]) for pair in pairs), default=math.nan) for k in (0, 1))
+    yield Line("a pair misled, realism known", "<= 1/10", f"{known:.3f}", known <= 0.1)
+    yield Line("a pair misled, something ignored: one fails", "> 1/10", f"{ignored:.3f}", ignored > 0.1)
     yield ended_well(run)
 
 

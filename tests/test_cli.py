@@ -30,7 +30,7 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=cwd)
 
 
-@pytest.mark.parametrize("command", ["verdict", "simulate", "claims", "trial", "diff", "lint"])
+@pytest.mark.parametrize("command", ["verdict", "simulate", "claims", "trial", "diff", "lint", "weigh", "design"])
 def test_help_teaches(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0

@@ -18,10 +18,11 @@ from antagony.case import Case
 from antagony.design import REALISTIC, Estimand, Plan, Reading, realism_without
 from antagony.errors import PosteriorError, ReportError, StudyError
 from antagony.planning import expectations
+from antagony.planning.answer import Ranked
 from antagony.planning.confirmation import confirm_plan, importance_result, log_densities
 from antagony.planning.expectations import Signs
 from antagony.planning.forecast import outline_plans
-from antagony.planning.information import Effects, Expected
+from antagony.planning.information import Effects, Evidence, Expected, Figure
 from antagony.planning.optimisation import Optimised, optimise_plan
 from antagony.planning.ranking import (
     Ask,
@@ -34,6 +35,7 @@ from antagony.planning.ranking import (
     patients_for,
     rank_plans,
 )
+from antagony.planning.sentences import _fooled
 from antagony.search_report import SEARCH_ENDINGS, print_search, search_sentence, search_table, write_search
 
 PAIR = ("gated_surge", "nmda_rest")
@@ -292,6 +294,20 @@ def test_more_patients_say_more_and_an_advised_number_reaches_the_aim(ranker: Ra
     assert all(e.decisive.value < ASK.aim for e in smaller)  # a smaller number of the grid would not do
     harder = Ranker(case, replace(ASK, aim=0.999))
     assert harder.rank([case.designs["two_by_two"]])[0].advised is None
+
+
+def test_a_pair_misled_beyond_the_bound_is_named(case: Case) -> None:
+    """Only where the analysis ignores something: one that knows the world cannot pass the bound, but for noise."""
+    none = Figure(0.0, 0.0)
+    pairs = {("i", "iii"): (0.5, 0.02), ("iii", "i"): (0.5, 0.01)}
+    known = Evidence(100.0, none, 0.0, none, none, none, pairs)
+    fooled = replace(known, pairs=pairs | {("i", "iii"): (0.5, 0.122)})
+    ranked = Ranked(case.designs["ketamine_saline"], known, (), none, None, known, {}, fooled)
+    said = _fooled(ranked, 0.1)
+    assert said.startswith("ketamine_saline fails there: i is taken for iii in 12% of results") and "(2.0%)" in said
+    assert _fooled(ranked, 0.13) == "" == _fooled(replace(ranked, ignoring=None), 0.1)
+    noisy = replace(known, pairs=pairs | {("i", "iii"): (0.5, 0.11)})
+    assert _fooled(replace(ranked, evidence=noisy), 0.1) == ""
 
 
 @pytest.mark.slow

@@ -38,10 +38,10 @@ def _advice(ranking: Ranking, first: Ranked) -> str:
     if first.advised is not None:
         return f"Run {first.name} with n = {best.n:g}: {chances}."
     most = first.curve[-1].n
-    rest = "larger ones would decide more often" if best.n == most else "which decides little more often"
+    rest = "would decide more often" if best.n == most else "decides hardly more often"
     return (
         f"Run {first.name} with n = {best.n:g}: {chances}; no number of patients up to {most:g} reaches "
-        f"{ranking.aim:g}, {rest}."
+        f"{ranking.aim:g}, and a larger trial {rest}."
     )
 
 
@@ -86,6 +86,7 @@ def ranking_caveats(case: Case, ranking: Ranking) -> tuple[str, ...]:
         lines.append(f"Above the bound of {bound:g} that holds where the analysis knows the world: {', '.join(over)}.")
     if ranking.ignored:
         lines.append(f"The second evidence ignores {', '.join(ranking.ignored)}, which the trials have.")
+        lines += [line for r in ranking.ranked if (line := _fooled(r, bound))]
     lines.append(
         f"{ranking.assumed} numbers of these plans are assumed (readings, comparators' cues, costs), and so is how "
         "laboratories differ; the numbers of the mechanisms are counted by antagony lint."
@@ -98,6 +99,20 @@ def ranking_caveats(case: Case, ranking: Ranking) -> tuple[str, ...]:
         lines.append(f"Evidence cut-off: {case.cutoff}.")
     lines.append(case.disclaimer)
     return tuple(lines)
+
+
+def _fooled(ranked: Ranked, bound: float) -> str:
+    """The pair that an analysis which ignores something takes for each other more often than it could if it did not."""
+    if ranked.ignoring is None:
+        return ""
+    (true, other), (_, misled) = max(ranked.ignoring.pairs.items(), key=lambda pair: pair[1][1])
+    known = ranked.evidence.pairs[true, other][1]
+    if misled <= bound or known > bound:
+        return ""
+    return (
+        f"{ranked.name} fails there: {true} is taken for {other} in {misled:.0%} of results, which the bound of "
+        f"{bound:.0%} rules out for an analysis that knows the world ({known:.1%})."
+    )
 
 
 def _is_unsure(ranked: Ranked) -> bool:
