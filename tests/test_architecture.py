@@ -26,6 +26,7 @@ LAYERS = (
     ("kernel", "kernel.rodas5p", "kernel.symbolic", "kernel.library"),
     ("kernel.c_source",),
     ("kernel.build",),
+    ("kernel.webassembly",),
     ("case", "population", "difference", "readout"),
     ("simulation", "reference"),
     ("calibration", "stream"),
@@ -52,6 +53,9 @@ LAYERS = (
     ("report", "trial_report"),
     ("printing", "protocol"),
     ("weighing_report", "design_report", "search_report"),
+    ("page", "page.scenes", "page.kernels"),
+    ("page.facts",),
+    ("page.document",),
     ("cli",),
     (ROOT,),
 )
@@ -59,7 +63,7 @@ EXCEPTIONS: set[tuple[str, str]] = set()  # (module, module of the same row that
 FROM_ROOT = {"__version__"}  # what a module may take from the package itself
 FORBIDDEN = {"utils", "util", "misc", "core", "base", "common", "helpers", "tools"}
 NAMESAKES = {
-    "cli": {"verdict", "claims", "lint", "trial"}
+    "cli": {"verdict", "claims", "lint", "trial", "page"}
 }  # a command bears the name of what it shows; nobody imports it
 
 

@@ -129,6 +129,52 @@ def verdict(
 
 
 @app.command()
+def page(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the page is written (one HTML file).")] = Path(
+        "page.html"
+    ),
+    draws: Annotated[int, typer.Option(min=1, help="Prior draws over which claims are checked.")] = 500,
+    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 48,
+    seed: SeedOption = 1,
+    mechanism: Annotated[
+        list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
+    ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Also put the kernels into the package, as a release has them."),
+    ] = False,
+    case: CaseOption = None,
+) -> None:
+    """One page on which anybody sees the mechanisms move: the kernel runs in it, no server and no network.
+
+    Doses on sliders, the signed diagram, curves, who explains what, what would settle it, and the methods behind it.
+    It opens from disk or from any web host. The stored answers of antagony weigh and antagony design are shown where
+    there are any for this very case. A kernel that is not stored needs a WebAssembly compiler: clang with lld, or
+    pip install "antagony[compiler]". Example: antagony page -o page.html --draws 200
+    """
+    from .case import open_case
+    from .design_report import read_ranking
+    from .page.document import read_shell, write_page
+    from .page.facts import gather_facts
+    from .page.kernels import keep_modules
+    from .verdict import reach_verdict
+
+    opened = open_case(case)
+    shell = read_shell()
+    weighed = _stored_answer(opened, mechanism, None, seed)
+    with show_progress() as report_progress:
+        answer = reach_verdict(
+            opened, mechanisms=mechanism, draws=draws, patients=patients, seed=seed, progress=report_progress
+        )
+        ranking = read_ranking(opened) if mechanism is None else None
+        facts = gather_facts(opened, answer, weighing=weighed, ranking=ranking, seed=seed, progress=report_progress)
+    path = write_page(facts, out, shell)
+    if keep:
+        show_console().print(f"kernels: {keep_modules(opened, facts.models, facts.modules)}")
+    show_console().print(f"page: {path} ({path.stat().st_size / 1000:.0f} kB)")
+
+
+@app.command()
 def simulate(
     mechanism: Annotated[str, typer.Argument(help="Folder name of a mechanism, such as camp_crosstalk.")],
     regimen: Annotated[

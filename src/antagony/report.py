@@ -145,7 +145,7 @@ def page_environment() -> Environment:
         "condition": describe_condition,
         "agreement": agreement,
         "interval": _interval,
-        "observed": _observed,
+        "observed": describe_observed,
         "answer": _answer,
         "separating": _separating,
         "source": source_key,
@@ -257,10 +257,10 @@ def _finding_rows(verdict: Verdict) -> tuple[FindingRow, ...]:
     for i, replays in enumerate(grouped.values()):
         first = replays[0]
         words = ", ".join(f"{r.mechanism} {agreement(r)}" for r in replays)
-        label = f"{first.text}; published {_observed(first)}; {words}"
+        label = f"{first.text}; published {describe_observed(first)}; {words}"
         shown = "" if first.observed is None else " (dashed; grey band: its 95 % interval where published)"
         caption = (
-            f"{first.text}. Published: {_observed(first)}{shown}. Rows: median and 95 % predictive "
+            f"{first.text}. Published: {describe_observed(first)}{shown}. Rows: median and 95 % predictive "
             "interval of each mechanism, "
             + (
                 "grey, since it set the outcome scale."
@@ -465,7 +465,7 @@ def _interval(replay: Replay) -> str:
     return f"{show_number(replay.predicted, 2)} ({show_number(replay.low, 2)} to {show_number(replay.high, 2)})"
 
 
-def _observed(replay: Replay) -> str:
+def describe_observed(replay: Replay) -> str:
     """What was published: a value with its interval, a bare value, or a side."""
     if replay.observed is None:
         side = {1: "more than 0", -1: "less than 0"}.get(replay.finding.sign or 0)

@@ -1,0 +1,1 @@
+"""The page: one file that shows the mechanisms move, with the kernel in it. What it is told, and how it is written."""
