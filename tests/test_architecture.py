@@ -53,7 +53,7 @@ LAYERS = (
     ("report", "trial_report"),
     ("printing", "protocol"),
     ("weighing_report", "design_report", "search_report"),
-    ("page", "page.scenes", "page.kernels"),
+    ("page", "page.scenes", "page.kernels", "page.still"),
     ("page.facts",),
     ("page.document",),
     ("cli",),

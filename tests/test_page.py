@@ -21,7 +21,7 @@ from antagony.errors import CompilerError, ReportError
 from antagony.kernel import webassembly
 from antagony.kernel.build import build_kernel
 from antagony.page import document, kernels
-from antagony.page.document import MARKER, fill_shell, pack, read_shell, write_page
+from antagony.page.document import MARKER, STILL, fill_shell, pack, read_shell, write_page
 from antagony.page.facts import Facts, fold_texts, gather_facts, unfold_text
 from antagony.page.scenes import describe_scenes, drugs_of, is_antagonist, scene_times
 from antagony.population import NOMINAL
@@ -31,7 +31,7 @@ from antagony.simulation import Arm, simulate
 from antagony.verdict import Verdict, reach_verdict
 
 RIVALS = ("camp_crosstalk", "nmda_rest")
-SHELL = f"<!doctype html><html><body>{MARKER}<script>front()</script></body></html>"
+SHELL = f"<!doctype html><html><body>{STILL}{MARKER}<script>front()</script></body></html>"
 
 
 def has_compiler() -> bool:
@@ -77,7 +77,8 @@ def test_scenes_that_differ_in_dose_alone_become_one_with_a_slider(case: Case) -
     assert nasal["controls"][0]["allowed"] == [0.0, 28.0, 56.0, 84.0] and nasal["controls"][0]["high"] == 84.0
     free = scenes["ketamine_naltrexone"]["controls"]
     assert [(c["unit"], c["high"], c["allowed"]) for c in free] == [("mg", 100.0, None), ("mg/kg", 1.0, None)]
-    assert free[1]["label"] == "ketamine iv over 40 min"
+    assert [c["label"] for c in free] == ["naltrexone by mouth, 45 min before", "ketamine into a vein over 40 min"]
+    assert scenes["oral_antidepressant"]["controls"][0]["label"] == "escitalopram by mouth every 24 h, 42 times"
 
 
 @pytest.mark.parametrize("name", ["ketamine", "ketamine_naltrexone", "morphine_naltrexone", "oral_antidepressant"])
@@ -220,6 +221,7 @@ def test_folded_texts_come_back() -> None:
 def test_a_page_holds_its_facts_and_kernels_bit_for_bit(facts: Facts, tmp_path: Path) -> None:
     path = write_page(facts, tmp_path / "page.html", SHELL)
     text = path.read_text(encoding="utf-8")
+    assert "<svg" in text and text.count('id="still"') == 1
     assert MARKER not in text and [p.name for p in tmp_path.iterdir()] == ["page.html"]
     told = json.loads(unpacked(text, r'id="facts">([^<]*)</script>'))
     assert told == json.loads(json.dumps(facts.values))

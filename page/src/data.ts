@@ -227,9 +227,9 @@ export interface Finding {
 
 export interface FindingResult {
   agrees: boolean | null; // null: cannot be said
-  predicted: number;
-  low: number;
-  high: number;
+  predicted: number | null; // null: no prediction
+  low: number | null;
+  high: number | null;
 }
 
 export interface Weighing {

@@ -17,6 +17,7 @@ from ..files import write_text
 from .facts import Facts
 
 SHELL = Path(__file__).parent / "shell.html"
+STILL = '<div id="still" hidden></div>'  # shown where a browser cannot run the kernel
 MARKER = "<!-- antagony: facts and kernels -->"
 
 
@@ -42,7 +43,7 @@ def fill_shell(shell: str, facts: Facts) -> str:
         f'<script type="text/plain" class="kernel" data-mechanism="{slug}">{pack(module.module)}</script>'
         for slug, module in facts.modules.items()
     ]
-    return shell.replace(MARKER, "\n".join(parts))
+    return shell.replace(STILL, STILL.replace("></", f">{facts.still}</")).replace(MARKER, "\n".join(parts))
 
 
 def pack(content: bytes) -> str:

@@ -27,6 +27,7 @@ from ..simulation import UNIT_SCALE, Tolerances
 from ..verdict import BAND_OUTPUTS, MechanismVerdict, Progress, Verdict, read_bibliography
 from .kernels import find_modules
 from .scenes import describe_drug, describe_scenes, drugs_of
+from .still import draw_still
 
 FORMAT = 1
 PATIENTS = 32  # of the bands, a power of two for the points they come from
@@ -38,11 +39,12 @@ SCORE = "score"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The plain values of a page, and by mechanism its model and WebAssembly module."""
+    """The plain values of a page, by mechanism its model and WebAssembly module, and a picture where none can run."""
 
     values: Mapping[str, Any]
     models: Mapping[str, Mechanism]
     modules: Mapping[str, WebAssembly]
+    still: str = ""
 
 
 def gather_facts(
@@ -104,7 +106,7 @@ def gather_facts(
         "sources": _sources(case),
         "caveats": list(verdict.fragile),
     }
-    return Facts(values, models, modules)
+    return Facts(values, models, modules, draw_still(verdict.mechanisms[0], values["tracks"]))
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -265,7 +267,7 @@ def _tracks(case: Case, verdict: Verdict) -> list[dict[str, Any]]:
     for name, kind in kinds.items():
         if kind != "share":
             title = case.outputs[name].short or case.outputs[name].title
-            tracks.append({"id": name, "title": title[:1].upper() + title[1:], "outputs": [name], "kind": kind})
+            tracks.append({"id": name, "title": title, "outputs": [name], "kind": kind})
     return tracks
 
 

@@ -13,6 +13,7 @@ from ..case import Case, Scene
 from ..drug import ByDose, Drug
 from ..regimen import Dose, Regimen
 from ..study import Finding, Study
+from ..units import format_time
 
 BEFORE = 1.0  # hours shown before the reference dose
 MOMENTS = 160  # of a curve, besides the marks
@@ -20,6 +21,14 @@ MARKS = (0.0, 1.0, 24.0)  # moments that sentences speak of
 KNEE = 0.25  # hours around the reference dose that are shown widest (asinh axis)
 STEPS = 20  # of a slider, up to twice the scene's dose
 FIRST_LOOK = 1.0  # hours after the last single dose at which a scene opens: NMDA receptors are still blocked then
+ROUTES = {
+    "iv": "into a vein",
+    "po": "by mouth",
+    "nasal": "nasal spray",
+    "sl": "under the tongue",
+    "im": "into a muscle",
+    "sc": "under the skin",
+}
 ANTAGONIST = "antagonist"  # the role, in a receptor's sum, of a drug that blocks it
 
 
@@ -121,16 +130,25 @@ def _control(case: Case, index: int, dose: Dose) -> dict[str, Any]:
     tables = [a for t in targets for a in t.amounts.values() if isinstance(a, ByDose)]
     known = sorted({amount for table in tables for amount in table.doses})
     high = known[-1] if known else 2 * dose.amount
-    how = dose.text().split(" ", 3)[-1]  # without drug, amount and unit
     return {
         "dose": index,
-        "label": f"{dose.drug} {how}",
+        "label": f"{dose.drug} {_how(dose)}",
         "unit": "mg/kg" if dose.per_kg else "mg",
         "low": 0.0,
         "high": high,
         "step": high / STEPS,
         "allowed": [0.0, *known] if known else None,
     }
+
+
+def _how(dose: Dose) -> str:
+    """Route and timing in words: "by mouth, 45 min before"."""
+    words = ROUTES.get(dose.route, dose.route)
+    words += f" over {format_time(dose.duration)}" if dose.duration else ""
+    words += f" every {format_time(dose.interval)}, {dose.additional + 1} times" if dose.additional else ""
+    if dose.time:
+        words += f", {format_time(abs(dose.time))} {'before' if dose.time < 0 else 'after'}"
+    return words
 
 
 def _amount(value: float | str | ByDose) -> Any:  # noqa: ANN401 - a number, an id or a table
