@@ -216,6 +216,18 @@ def read_confirming(run: Run) -> Iterator[Line]:
     yield ended_well(run)
 
 
+def read_page(run: Run) -> Iterator[Line]:
+    """What the page's own measurement says, and the bits of its curves."""
+    told = r"^(?:kept|MISSED)\s+(.*): target < (\S+) (\S+), measured (\S+) \S+(.*)$"
+    for what, target, unit, value, more in re.findall(told, run.output, re.MULTILINE):
+        yield Line(what, f"< {target} {unit}", f"{value} {unit}{more}", float(value) < float(target))
+    if found := re.search(r"^(\d+) files, (\d+) values: (\d+) differ.*, (\d+) no numbers$", run.output, re.MULTILINE):
+        shown = f"{found[3]} of {found[2]} values differ, {found[1]} curves of a mechanism in a scene"
+        what = "curves, bit for bit the portable native kernel's"
+        yield Line(what, "none differs", shown, found[3] == found[4] == "0")
+    yield ended_well(run)
+
+
 def read_verdict(run: Run) -> Iterator[Line]:
     """The whole answer, kernels built anew."""
     yield below("whole verdict, nothing cached", 90, run.seconds)
@@ -235,6 +247,7 @@ PROOFS = (
     Proof("weighing", "Weighing: time and errors", (PYTHON, "proofs/weighing.py"), read_weighing),
     Proof("designing", "Which study next", (PYTHON, "proofs/designing.py"), read_designing),
     Proof("confirming", "Does a ranking keep its promises?", (PYTHON, "proofs/confirming.py"), read_confirming),
+    Proof("page", "The page", (PYTHON, "proofs/page.py"), read_page),
     Proof("verdict", "The whole verdict", WHOLE, read_verdict),
 )
 

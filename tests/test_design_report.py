@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import math
 import pickle
@@ -465,8 +466,9 @@ def test_all_forms_are_written_and_others_refused(ranking: Ranking, case: Case, 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of one's own."""
+    """A cache of one's own, and nothing beside the case."""
     monkeypatch.setattr(design_report, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(design_report, "_beside", lambda case: tmp_path / "beside")
     return tmp_path / "cache"
 
 
@@ -489,6 +491,22 @@ def test_a_kept_ranking_comes_back_for_its_very_case(
     assert read_ranking(case) is None
 
 
+def test_a_ranking_beside_the_case_is_read_where_the_user_has_none(
+    ranking: Ranking, case: Case, folder: Path, tmp_path: Path
+) -> None:
+    table = ranking_table(ranking)
+    older = tmp_path / "beside" / "0-older.ranking.gz"
+    older.parent.mkdir()
+    older.write_bytes(b"")
+    other = older.with_name("0123-standard.json.gz")  # a weighing's answer lies there too
+    other.write_bytes(b"")
+    path = keep_ranking(case, table, "quick", beside_case=True)
+    assert path.parent == older.parent and not older.exists() and other.exists()
+    assert read_ranking(case) == table
+    keep_ranking(case, {**table, "title": "own"}, "quick")
+    assert (read_ranking(case) or {})["title"] == "own"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -498,6 +516,8 @@ def test_a_kept_ranking_comes_back_for_its_very_case(
 )  # fmt: skip
 def test_what_is_no_ranking_is_left_alone(case: Case, ranking: Ranking, folder: Path, text: str) -> None:
     path = keep_ranking(case, ranking_table(ranking), "standard")
+    path.write_bytes(gzip.compress(text.encode()))
+    assert read_ranking(case) is None
     path.write_text(text, encoding="utf-8")
     assert read_ranking(case) is None
 
@@ -514,7 +534,7 @@ class Trap:
 
 def test_nothing_that_is_read_is_executed(case: Case, ranking: Ranking, folder: Path, tmp_path: Path) -> None:
     path = keep_ranking(case, ranking_table(ranking), "standard")
-    path.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    path.write_bytes(gzip.compress(pickle.dumps(Trap(tmp_path / "sprung"))))
     assert read_ranking(case) is None
     assert not (tmp_path / "sprung").exists()
 
@@ -612,6 +632,8 @@ def test_the_command_ranks_prints_writes_and_keeps(
 def test_a_narrower_question_is_not_kept_for_the_verdict(asked: dict[str, Any], case: Case, options: list[str]) -> None:
     assert CliRunner().invoke(app, ["design", *options]).exit_code == 0
     assert read_ranking(case) is None
+    result = CliRunner().invoke(app, ["design", "--keep", *options])
+    assert isinstance(result.exception, StudyError) and read_ranking(case) is None
 
 
 def test_own_plans_stand_beside_the_case_or_alone(asked: dict[str, Any], case: Case, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from antagony.kernel import webassembly
 from antagony.kernel.build import build_kernel
 from antagony.page import document, kernels
 from antagony.page.document import MARKER, STILL, fill_shell, pack, read_shell, write_page
-from antagony.page.facts import Facts, fold_texts, gather_facts, unfold_text
+from antagony.page.facts import Facts, fold_texts, gather_facts, name_by_title, unfold_text
 from antagony.page.scenes import describe_scenes, drugs_of, is_antagonist, scene_times
 from antagony.population import NOMINAL
 from antagony.posterior.storage import read_answer
@@ -204,6 +204,13 @@ def test_patients_are_drawn_as_a_simulation_draws_them(case: Case, facts: Facts)
     assert told["size"] == 32 and {*told["factors"]} == {*people.factors}
     for name, factors in people.factors.items():
         assert told["factors"][name] == factors.tolist()
+
+
+def test_sentences_name_things_by_title() -> None:
+    titles = {"hnk": "hydroxynorketamine", "gated_surge": "gated glutamate surge", "none": "no drug effect"}
+    line = "gated_surge leads; none of hnk, gated_surges and not_gated_surge."
+    assert name_by_title(line, titles) == "gated glutamate surge leads; none of hnk, gated_surges and not_gated_surge."
+    assert name_by_title(line, {"none": "x"}) == line
 
 
 def test_folded_texts_come_back() -> None:

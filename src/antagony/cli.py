@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import AntagonyError
+from .errors import AntagonyError, StudyError
 from .files import check_ending
 from .printing import (
     MATRIX_ENDINGS,
@@ -419,6 +420,9 @@ def rank_designs(
     measurements: Annotated[
         bool, typer.Option("--measurements", help="What would change our mind: every contrast by itself.")
     ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Also store the ranking beside the case, for everyone who opens it.")
+    ] = False,
     effort: EffortOption = "standard",
     seed: SeedOption = 1,
     out: Annotated[
@@ -458,6 +462,8 @@ def rank_designs(
     opened = open_case(case)
     plans = choose_plans(opened, plan or (), only=only)
     ask = _ask(rivals, n, budget, exclude, bound, aim, without, dropout, ignore, effort, seed)
+    if keep and not is_whole(ask, plans, opened):
+        raise StudyError("--keep stores the ranking of all designs and classes: leave out what narrows the question")
     note = announce_ranking(opened, ask, plans)
     show_console(stderr=True).print(note, markup=False, highlight=False, style="dim")
     with show_progress() as tell:
@@ -467,6 +473,8 @@ def rank_designs(
     numbers = count_numbers(opened, ranking) if as_json or (out and out.suffix in (".html", ".json")) else None
     if is_whole(ask, plans, opened):
         keep_ranking(opened, ranking_table(ranking, numbers), effort)
+        if keep:
+            keep_ranking(opened, ranking_table(replace(ranking, measurements=())), effort, beside_case=True)
     if out is not None:
         write_ranking(ranking, out, numbers)
     if as_json:

@@ -7,9 +7,11 @@ Every chance is a probability [0-1], every number of a simulation stands with it
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -34,7 +36,7 @@ from .design_figures import (
 )
 from .errors import StudyError, near_miss
 from .figures import write_picture
-from .files import check_ending, write_text
+from .files import check_ending, write_text, write_whole
 from .kernel.build import cache_folder
 from .planning.answer import Measurement, Ranked, Ranking
 from .planning.information import Evidence, Figure
@@ -57,6 +59,7 @@ SHOW_ENDINGS = (".html", ".json")
 BESIDE = 65  # letters that the other columns of a ranking take
 MEASURED = 12  # measurements that the terminal shows
 TOP = 5  # plans that a verdict shows
+KEPT = ".ranking.gz"  # ending of a kept ranking's file
 NO_ADVICE = "No number here is advice for a patient."
 APPROVALS = {"licensed": "lic", "off_label": "off", "investigational": "inv", "animal": "ani"}
 BURDENS = (
@@ -625,29 +628,41 @@ def is_whole(ask: Ask, plans: Sequence[Plan], case: Case) -> bool:
     return ask == usual and [*plans] == [*case.designs.values()]
 
 
-def keep_ranking(case: Case, table: Mapping[str, Any], effort: str) -> Path:
-    """Write a ranking's plain values to the user's cache, in place of the last of that effort."""
-    folder = cache_folder() / "rankings"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return write_text(folder / _kept_name(case, effort), json.dumps(table, allow_nan=False))
+def keep_ranking(case: Case, table: Mapping[str, Any], effort: str, *, beside_case: bool = False) -> Path:
+    """Write a ranking's plain values to the user's cache, or beside the case in place of older ones."""
+    folder = _beside(case) if beside_case else cache_folder() / "rankings"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o755 if beside_case else 0o700)
+    path = folder / _kept_name(case, effort)
+    text = json.dumps(table, allow_nan=False).encode()
+    write_whole(path, lambda part: part.write_bytes(gzip.compress(text, 9, mtime=0)))
+    if beside_case:
+        for old in folder.glob(f"*{KEPT}"):
+            if old != path:
+                old.unlink()
+    return path
 
 
 def read_ranking(case: Case) -> dict[str, Any] | None:
     """The plain values of the best kept ranking of this very case, its designs and this version; None without.
 
-    Text alone is read, and what does not look like a ranking is left alone.
+    The user's own before the one that ships beside the case. Text alone is read, and what does not look like a ranking
+    is left alone.
     """
     from pydantic import TypeAdapter, ValidationError
 
-    for effort in storage.EFFORTS:
-        path = cache_folder() / "rankings" / _kept_name(case, effort)
+    folders = (cache_folder() / "rankings", _beside(case))
+    for path in (folder / _kept_name(case, effort) for folder in folders for effort in storage.EFFORTS):
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
+            table = json.loads(gzip.decompress(path.read_bytes()))
             TypeAdapter(_Kept).validate_python(table)
-        except (OSError, ValueError, RecursionError, ValidationError):
+        except (OSError, EOFError, zlib.error, ValueError, RecursionError, ValidationError):
             continue
         return table
     return None
+
+
+def _beside(case: Case) -> Path:
+    return case.folder / "answers"
 
 
 def _kept_name(case: Case, effort: str) -> str:
@@ -655,4 +670,4 @@ def _kept_name(case: Case, effort: str) -> str:
     digest = hashlib.sha256()
     for path in sorted((case.folder / "designs").glob("*.toml")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"{case.hash}-{digest.hexdigest()[:16]}-{__version__}-{effort}.json"
+    return f"{case.hash}-{digest.hexdigest()[:16]}-{__version__}-{effort}{KEPT}"

@@ -104,7 +104,7 @@ def gather_facts(
         "weighing": _weighing(weighing),
         "designs": _designs(ranking),
         "sources": _sources(case),
-        "caveats": list(verdict.fragile),
+        "caveats": [name_by_title(line, {a.slug: a.title for a in verdict.mechanisms}) for line in verdict.fragile],
     }
     return Facts(values, models, modules, draw_still(verdict.mechanisms[0], values["tracks"]))
 
@@ -345,11 +345,18 @@ def _weighing(weighing: Weighing | None) -> dict[str, Any] | None:
     if weighing is None:
         return None
     prior = next(iter(weighing.probabilities))
+    titles = {w.slug: w.title for w in weighing.mechanisms}
     return {
         "prior": weighing.prior_titles.get(prior, prior),
-        "sentences": list(weighing.sentences),
-        "fragile": list(weighing.fragile),
+        "sentences": [name_by_title(line, titles) for line in weighing.sentences],
+        "fragile": [name_by_title(line, titles) for line in weighing.fragile],
     }
+
+
+def name_by_title(line: str, titles: Mapping[str, str]) -> str:
+    """A sentence with titles in place of ids; an id that is an ordinary word too stays as it is."""
+    ids = [name for name in titles if "_" in name]
+    return re.sub(rf"\b({'|'.join(ids)})\b", lambda found: titles[found[1]], line) if ids else line
 
 
 def _designs(ranking: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -370,7 +377,9 @@ def _designs(ranking: Mapping[str, Any] | None) -> dict[str, Any] | None:
         }
         for d in ranking["designs"]
     ]
-    return {"sentences": list(ranking["sentences"]), "caveats": list(ranking["caveats"]), "ranked": kept}
+    titles = {d["id"]: f"“{d['title']}”" for d in kept}
+    told = {key: [name_by_title(line, titles) for line in ranking[key]] for key in ("sentences", "caveats")}
+    return told | {"ranked": kept}
 
 
 def _sources(case: Case) -> dict[str, Any]:
