@@ -184,7 +184,7 @@ export async function shoot(page, name, { whole = false } = {}) {
   const { width } = page.viewportSize();
   for (let look = 0; whole && look < 3; look++) {
     await settle(page);
-    const height = await page.evaluate(() => document.documentElement.scrollHeight);
+    const height = await page.evaluate(() => Math.ceil(document.body.getBoundingClientRect().bottom + scrollY));
     await page.setViewportSize({ width, height: Math.min(height, 16_000) });
   }
   await settle(page);

@@ -165,7 +165,7 @@ describe("media", needsChromium, () => {
         const wrong = [];
         for (const scene of hash ? [null] : readFacts().scenes) {
           if (scene) await at(page, `scene-${scene.id}`).click();
-          await settle(page);
+          await page.waitForFunction(() => !document.querySelector(".asleep")); // what is out of sight is not drawn during a step
           const { found, width, scroll } = await page.evaluate(texts);
           assert.ok(found.length > 100);
           assert.ok(scroll <= width, `${scene?.id}: ${scroll} px wide`);

@@ -40,7 +40,7 @@ export function writeAddress(facts: Facts, place: Place): string {
 export function readAddress(facts: Facts, address: string): { place: Place; notes: string[] } {
   const place = opening(facts);
   const notes: string[] = [];
-  const given = fields(address.replace(/^#/, ""), notes);
+  const given = fields(facts, address.replace(/^#/, ""), notes);
   const pick = <T extends { id: string }>(key: string, all: T[], what: string): T | undefined => {
     const id = given.get(key);
     if (id === undefined) return undefined;
@@ -62,18 +62,32 @@ export function readAddress(facts: Facts, address: string): { place: Place; note
   return { place, notes };
 }
 
-function fields(text: string, notes: string[]): Map<string, string> {
+const KEYS = new Set(["m", "s", "t", "c", "b", "embed", "theme"]);
+
+/** Fields by key. One note tells of all the parts that are none. */
+function fields(facts: Facts, text: string, notes: string[]): Map<string, string> {
   const found = new Map<string, string>();
+  const strange: string[] = [];
+  const doses = Math.max(...facts.scenes.map((scene) => scene.doses.length));
+  const isKey = (key: string) => KEYS.has(key) || (/^d\d+$/.test(key) && Number(key.slice(1)) < doses);
   for (const part of text.split("&")) {
     if (part === "") continue;
     const [key, ...rest] = part.split("=");
-    try {
-      found.set(key, decodeURIComponent(rest.join("=")));
-    } catch {
-      notes.push(`A part of the link cannot be read: “${shorten(part)}”.`);
-    }
+    const value = decoded(rest.join("="));
+    if (isKey(key) && rest.length > 0 && value !== null) found.set(key, value);
+    else strange.push(part);
   }
+  const [first, ...others] = strange;
+  if (first !== undefined) notes.push(`A part of the link cannot be read: “${shorten(decoded(first) ?? first)}”${others.length > 0 ? `, and ${others.length} more` : ""}.`);
   return found;
+}
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
 }
 
 function readAmounts(scene: Scene, given: Map<string, string>, notes: string[]): number[] {

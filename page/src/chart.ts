@@ -3,6 +3,7 @@
 import type { Band } from "./bands.ts";
 import type { Curves, Panel } from "./curves.ts";
 import type { Dose, Facts, Mechanism, Scene } from "./data.ts";
+import { measure } from "./measure.ts";
 import { DASHES, drugColour } from "./palette.ts";
 import type { DrugEdge } from "./regimens.ts";
 import { bandPath, linear, linePath, type Scale, spread } from "./scales.ts";
@@ -29,6 +30,7 @@ export interface Frame {
   across: number[]; // where the curves' times lie [px]
   left: number;
   right: number;
+  room: number; // for a label right of the curves [px]
   height: number;
   narrow: boolean;
 }
@@ -80,11 +82,11 @@ export function drawPanel(page: Charted, panel: Panel, frame: Frame) {
   return {
     y,
     title: single ? (page.facts.outputs[panel.outputs[0]]?.short ?? panel.track.title).replace(/, relative$/, "") : panel.track.title,
-    hint: hintOf(page.facts, panel),
+    hint: hintOf(page.facts, panel, frame),
     grid: panel.ticks.map((tick) => ({ at: y(tick), text: kind === "share" ? `${Math.round(tick * 100)} %` : String(tick) })),
     bands: bandsOf(page, panel, frame, y),
     lines,
-    labels: wishes.map((wish, i) => ({ ...wish, at: places[i] })),
+    labels: wishes.map((wish, i) => ({ ...wish, text: fit(wish.text, frame.room, wish.key.includes("scene") ? 600 : 400), at: places[i] })),
     points: pointShapes(page.facts, panel, frame, y),
   };
 }
@@ -106,8 +108,17 @@ function cut(text: string, letters: number): string {
   return text.length <= letters ? text : `${text.slice(0, letters - 1).trimEnd()}…`;
 }
 
-function hintOf(facts: Facts, panel: Panel): string {
+/** A label cut to its room. */
+function fit(text: string, room: number, weight: number): string {
+  let letters = text.length;
+  while (letters > 1 && measure(cut(text, letters), weight) > room) letters--;
+  return cut(text, letters);
+}
+
+function hintOf(facts: Facts, panel: Panel, frame: Frame): string {
   const { kind } = panel.track;
+  if (frame.right - frame.left < 180) return kind === "points" ? "lower is better" : "";
+  if (frame.narrow && kind === "points") return "lower is better";
   if (kind === "points") return `${facts.trial.scale}, lower is better`;
   if (kind === "share") return "share of all";
   if (kind === "relative") return "times rest";

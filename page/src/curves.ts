@@ -2,7 +2,7 @@
 
 import type { Band } from "./bands.ts";
 import type { Facts, Observed, Scene, Track } from "./data.ts";
-import { nice, ticks, valueAt } from "./scales.ts";
+import { between, nice, ticks, valueAt } from "./scales.ts";
 import { direction, type Kind } from "./states.ts";
 
 export type Curve = Record<string, Float64Array>;
@@ -45,6 +45,25 @@ export function spanOf(curves: Curves, output: string): number {
     }
   }
   return span;
+}
+
+/** The furthest that an output has gone from where no drug leaves it up to a time, on the side of `now`. */
+export function reachOf(curves: Curves, output: string, time: number, now: number): number {
+  const [values, none] = [curves.scene[output], curves.none[output]];
+  let reach = Math.abs(now);
+  if (!values || !none) return reach;
+  const side = Math.sign(now);
+  for (let i = 0; i < values.length && curves.times[i] <= time; i++) reach = Math.max(reach, side * (values[i] - none[i]));
+  return reach;
+}
+
+/** Whether an output goes on leaving where no drug leaves it, at a time. */
+export function isLeaving(curves: Curves, output: string, time: number): boolean {
+  const [values, none] = [curves.scene[output], curves.none[output]];
+  if (!values || !none) return false;
+  const [index] = between(curves.times, time);
+  const [before, after] = [Math.abs(values[index] - none[index]), Math.abs(values[index + 1] - none[index + 1])];
+  return after > 1.002 * before;
 }
 
 /** Whether and which way one curve leaves another, at their largest distance. */
@@ -103,9 +122,12 @@ function extent(outputs: readonly string[], all: readonly Curves[], points: read
     if (value < low) low = value;
     if (value > high) high = value;
   };
+  const takeAll = (values: Float64Array | undefined) => {
+    for (let i = 0; values && i < values.length; i++) take(values[i]);
+  };
   for (const curves of all)
-    for (const arm of [curves.scene, curves.without, curves.none]) for (const output of outputs) arm?.[output]?.forEach(take);
-  for (const output of outputs) for (const edge of [bands?.[output]?.low, bands?.[output]?.high]) edge?.forEach(take);
+    for (const arm of [curves.scene, curves.without, curves.none]) for (const output of outputs) takeAll(arm?.[output]);
+  for (const output of outputs) for (const edge of [bands?.[output]?.low, bands?.[output]?.high]) takeAll(edge);
   for (const point of points) for (const value of [point.value, point.low, point.high]) if (value !== null) take(value);
   return low <= high ? [low, high] : [0, 1];
 }

@@ -132,7 +132,7 @@ function sizeOf(node: GraphNode, layers: Map<string, number>, width: number, mea
   const beside = [...layers.values()].filter((other) => other === layer).length;
   const room = Math.min(WIDEST, (width - gapOf(width) * (beside - 1)) / beside);
   const lines = wrap(node.label, room - 12, measure);
-  const longest = Math.max(...lines.map(measure));
+  const longest = Math.max(...lines.map((line) => measure(line)));
   const wanted = node.drug ? Math.max(80, Math.ceil(longest * 1.15 + 30)) : Math.max(84, Math.ceil(longest + 18));
   return { width: Math.min(room, wanted), height: (lines.length + (node.drug ? 0 : 1)) * LINE + 11, lines };
 }
@@ -251,7 +251,7 @@ function seat(row: Place[], wished: number[], width: number): void {
 }
 
 function topsOf(nodes: GraphNode[], layers: Map<string, number>, sizes: Map<string, Size>, count: number, width: number) {
-  const between = width < NARROW ? 28 : 30;
+  const between = width < NARROW ? 28 : 24;
   const centre: number[] = [];
   let top = 2;
   for (let layer = 0; layer < count; layer++) {

@@ -2,7 +2,7 @@
 
 import { type Place, type Theme, readAddress, writeAddress } from "./address.ts";
 import { type Band, Bands } from "./bands.ts";
-import { type Curve, type Curves, moved, panelsOf, spanOf } from "./curves.ts";
+import { type Curve, type Curves, isLeaving, moved, panelsOf, reachOf, spanOf } from "./curves.ts";
 import type { Facts, Mechanism, Scene } from "./data.ts";
 import { antagonistOf, armsOf, drugEdges, drugsOf, type DrugEdge, ownAmounts, probesOf, sceneWithAntagonist } from "./regimens.ts";
 import { kneeOf, type Scale, timeScale, valueAt } from "./scales.ts";
@@ -18,6 +18,7 @@ export class Page {
   private readonly opening = new Map<string, Promise<void>>();
   private simulators = $state.raw<Record<string, Simulator>>({});
   private runs = new Map<string, Curves | string>();
+  private rests = new Map<string, Curve>(); // without any drug, by mechanism and scene
   private edges = new Map<string, DrugEdge[]>();
   private remembered: Record<number, number> = {}; // an antagonist's dose while it is switched off
 
@@ -216,14 +217,17 @@ export class Page {
     return nodesOf(mechanism).map((id) => {
       const output = outputOf(this.facts, id);
       const at = (curve: Curve) => (curve[output] ? valueAt(curves.times, curve[output], this.time) : NaN);
+      const [value, rest] = [at(curves.scene), at(curves.none)];
       return {
         id,
         label: labelOf(this.facts, id),
         name: nameOf(this.facts, id),
         kind: kindOf(this.facts, id, curves.none[output]?.[0] ?? 0),
-        value: at(curves.scene),
-        rest: at(curves.none),
+        value,
+        rest,
         span: spanOf(curves, output),
+        reached: reachOf(curves, output, this.time, value - rest),
+        leaving: isLeaving(curves, output, this.time),
         unit: this.facts.outputs[output]?.unit ?? "",
       };
     });
@@ -285,9 +289,13 @@ export class Page {
   private run(simulator: Simulator, mechanism: Mechanism, scene: Scene, amounts: readonly number[]): Curves {
     const arms = armsOf(this.facts, scene, amounts);
     const outputs = outputsOf(this.facts, mechanism);
-    const run = simulator.run([arms.scene, arms.none, ...(arms.without ? [arms.without] : [])], scene.times, outputs);
+    const key = `${mechanism.id} ${scene.id}`;
+    const rest = this.rests.get(key);
+    const run = simulator.run([arms.scene, ...(arms.without ? [arms.without] : []), ...(rest ? [] : [arms.none])], scene.times, outputs);
     const arm = (index: number): Curve => Object.fromEntries(outputs.map((output) => [output, run.curve(index, output)]));
-    return { times: scene.times, scene: arm(0), none: arm(1), without: arms.without ? arm(2) : null, failure: failureOf(run) };
+    const none = rest ?? arm(run.arms - 1);
+    if (run.failures.length === 0) this.rests.set(key, none);
+    return { times: scene.times, scene: arm(0), none, without: arms.without ? arm(1) : null, failure: failureOf(run) };
   }
 
   /** Work for idle moments, a generator of slices: bands if wanted, then the other kernels, then their curves. */

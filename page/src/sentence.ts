@@ -2,8 +2,10 @@
  *
  * The rule. A node is spoken of when it departs from rest, or when two of its causes pull against each other. Its causes
  * are the edges whose source departs from rest in the direction that the edge's sign turns into the node's own; those
- * that push the other way are told as "against". A source that has all but gone back to rest is no cause of a node that
- * has not. A node that departs while nothing pushes it is "still" where it is: an effect that outlasts its cause. No cause is named that is no edge of the mechanism, or no drug that moves the node itself.
+ * that push the other way are told as "against". A source that was far from rest and has all but gone back is no cause of
+ * a node that has not. A node that departs while nothing pushes it is "still" where it is, an effect that outlasts its cause,
+ * unless it goes on leaving rest: then a cause too near to rest for a word of its own is named, or it is said that no edge
+ * explains it. No cause is named that is no edge of the mechanism, or no drug that moves the node itself.
  */
 
 import type { DrugEdge } from "./regimens.ts";
@@ -30,6 +32,8 @@ export interface Telling {
   goal: string; // a last sentence, from the curves
 }
 
+const FINE = 0.01; // of what is worth a word
+
 type Directions = ReadonlyMap<string, -1 | 0 | 1>;
 
 /** Sentences in order, each a list of phrases. */
@@ -42,21 +46,24 @@ export function tell(telling: Telling): Phrase[][] {
   const begun = new Set<string>(); // nodes already told as a cause
   for (const id of inOrder([...states.keys()], telling.edges)) {
     const state = states.get(id)!;
-    const own = causesOf(id, present, telling.drugs, directions);
+    const plainly = causesOf(id, present, telling.drugs, directions);
+    const faint = isUnexplained(state, plainly, telling.edges);
+    const ways = faint ? finely(telling.states, directions) : directions;
+    const own = faint ? causesOf(id, telling.edges, telling.drugs, ways) : plainly;
     const contested = own.support.length + own.drugs.length > 0 && own.against.length + own.opposed.length > 0;
     if (directions.get(id) === 0 && !(own.balance && state.kind !== "points")) continue;
     const [only] = own.support;
     const simple = own.support.length === 1 && own.drugs.length === 0 && !contested && directions.get(id) !== 0;
     const open = simple ? ends.get(only.from) : undefined;
     if (simple && open && open.length < 10) {
-      open.push({ text: `, which ${verb(only, directions, false)} ` }, ...target(state, only, directions));
+      open.push({ text: `, which ${verb(only, ways, false)} ` }, ...target(state, only, ways));
       ends.delete(only.from);
       ends.set(id, open);
     } else {
-      const sentence = simple ? goesOn(only, state, states, directions, begun) : standsAlone(id, own, state, states, directions, telling);
+      const sentence = simple ? goesOn(only, state, states, ways, begun) : standsAlone(id, own, state, states, ways, telling);
       sentences.push(sentence);
       // ", which" must have one thing to point at
-      if (own.support.length < 2 && own.against.length + own.opposed.length === 0) ends.set(id, sentence);
+      if (own.support.length < 2 && own.against.length + own.opposed.length === 0 && !isUnexplained(state, own, telling.edges)) ends.set(id, sentence);
     }
     for (const edge of own.support) begun.add(edge.from);
   }
@@ -80,11 +87,22 @@ interface Causes {
   balance: boolean; // at rest, with a push from either side
 }
 
-/** Whether an edge's work is done: its source is below a tenth of its furthest departure, its node above half of its own. */
+/** Whether an edge's work is done: its source is below a tenth of the furthest it has been, its node above half of that. */
 function isPast(source: NodeState | undefined, node: NodeState | undefined): boolean {
   if (!source || !node) return true;
-  const left = (state: NodeState) => (state.span > 0 ? Math.abs(state.value - state.rest) / state.span : 0);
+  const left = (state: NodeState) => (state.reached > 0 ? Math.abs(state.value - state.rest) / state.reached : 0);
   return left(source) < 0.1 && left(node) > 0.5;
+}
+
+/** Directions in which also a source near rest has one; what is told keeps its own. */
+function finely(states: readonly NodeState[], directions: Directions): Directions {
+  return new Map(states.map((state) => [state.id, directions.get(state.id) || direction(state, FINE)]));
+}
+
+/** Whether a node goes on leaving rest while none of its causes pushes it that way. */
+function isUnexplained(state: NodeState, own: Causes, edges: readonly Link[]): boolean {
+  if (own.balance || own.support.length + own.drugs.length > 0 || edges.every((edge) => edge.to !== state.id)) return false;
+  return state.leaving;
 }
 
 function causesOf(id: string, edges: readonly Link[], given: readonly DrugEdge[], directions: Directions): Causes {
@@ -151,9 +169,10 @@ function standsAlone(
     return [{ text: `${who(own.drugs)} ${own.drugs.length > 1 ? verb.slice(0, -1) : verb} ` }, { text: `${state.name}${measure(state, to)}`, strong: true }, { text: against }];
   }
   if (own.support.length === 0) {
-    const though = others.length > 0 ? `, though ${list(others)}` : "";
-    const root = telling.edges.every((edge) => edge.to !== id);
-    return [{ text: `${state.name} ${are(state)} ${root ? "" : "still "}${measure(state, "at").trim()}`, strong: true }, { text: though }];
+    const open = isUnexplained(state, own, telling.edges);
+    const still = !open && telling.edges.some((edge) => edge.to === id) ? "still " : "";
+    const more = open ? `; no edge of this mechanism explains that now${others.length > 0 ? `: ${list(others)}` : ""}` : others.length > 0 ? `, though ${list(others)}` : "";
+    return [{ text: `${state.name} ${are(state)} ${still}${measure(state, "at").trim()}`, strong: true }, { text: more }];
   }
   const why = [...own.drugs.map((edge) => `${telling.titles[edge.drug] ?? edge.drug} acts on ${it}`), ...doing(own.support, false)];
   return [{ text: `${state.name} ${are(state)} ${measure(state, "at").trim()}`, strong: true }, { text: `: ${list(why)}${against}` }];

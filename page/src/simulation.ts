@@ -233,7 +233,9 @@ function described(run: Omit<Run, "curve">): Run {
       const column = outputs.indexOf(output);
       if (column < 0) throw new Error(`the run has no output "${output}"`);
       const first = (arm * patients + patient) * times.length * outputs.length + column;
-      return Float64Array.from(times, (_, i) => values[first + i * outputs.length]);
+      const found = new Float64Array(times.length);
+      for (let i = 0, at = first; i < found.length; i++, at += outputs.length) found[i] = values[at];
+      return found;
     },
   };
 }

@@ -12,6 +12,8 @@ export interface NodeState {
   value: number;
   rest: number; // without any drug, at the same time
   span: number; // the furthest this node goes from rest in this run
+  reached: number; // the furthest it has gone so far, on the side where it is now
+  leaving: boolean; // whether it goes on leaving rest
   unit: string;
 }
 

@@ -27,7 +27,7 @@ test("what is unknown or absurd falls back, and a note says so", () => {
   assert.match(notes[0], /phlogiston/);
 });
 
-for (const text of ["d0=NaN", "d0=", "d0=-3", "d0=abc", "d0=Infinity", "t=abc", "t=", "m=%E0%A4%A"]) {
+for (const text of ["d0=NaN", "d0=", "d0=-3", "d0=abc", "d0=Infinity", "t=abc", "t=", "m=%E0%A4%A", "%%%", "the quick brown fox", "x=1", "m", "d9=1", "x=1&y=%ff&z"]) {
   test(`${text} is not followed, but told`, () => {
     const { place, notes } = readAddress(facts, `#${text}`);
     assert.deepEqual(place, opening(facts));

@@ -6,7 +6,7 @@ import { direction, type NodeState } from "../src/states.ts";
 import { dice, mechanism } from "./example.ts";
 
 function state(id: string, value: number, more: Partial<NodeState> = {}): NodeState {
-  return { id, label: id, name: id, kind: "relative", value, rest: 1, span: Math.abs(value - 1), unit: "", ...more };
+  return { id, label: id, name: id, kind: "relative", value, rest: 1, span: Math.abs(value - 1), reached: Math.max(more.span ?? 0, Math.abs(value - 1)), leaving: false, unit: "", ...more };
 }
 
 function say(states: NodeState[], edges: readonly Link[] = mechanism.edges, drugs: DrugEdge[] = []): string {
@@ -33,6 +33,21 @@ test("an effect that outlasts its cause is still there, and no cause is given", 
   assert.equal(text, "1 h after lifter: signal is still at 1.5× rest.");
   const faded = say([state("activity", 0.96, { span: 0.6 }), state("signal", 1.5, { span: 0.8 })]);
   assert.doesNotMatch(faded, /lets signal/);
+});
+
+test("a cause that only begins is a cause, however far another arm goes", () => {
+  const text = say([state("brake", 1.5, { span: 1 }), state("signal", 0.9, { span: 4, reached: 0.1 }), state("score", 30, { kind: "points", rest: 25, span: 9, reached: 6 })]);
+  assert.match(text, /lowers signal to 0\.90× rest, which lets score rise by 5\.0 points\./);
+  const less = say([state("signal", 0.99, { span: 4, reached: 0.01 }), state("score", 25.4, { kind: "points", rest: 25, span: 9, leaving: true })]);
+  assert.equal(less, "1 h after lifter: signal lets score rise by 0.4 points.");
+});
+
+test("a node that leaves rest against all its edges is not still there, nor is it given a cause", () => {
+  const low = { kind: "points" as const, rest: 25, span: 3 };
+  const text = say([state("tone", 0.5), state("brake", 1.5), state("signal", 0.8), state("score", 23.7, { ...low, leaving: true })]);
+  assert.match(text, /Score is 1\.3 points lower than without drugs; no edge of this mechanism explains that now: signal lets it rise\./);
+  const back = say([state("tone", 0.5), state("brake", 1.5), state("signal", 0.8), state("score", 23.7, low)]);
+  assert.match(back, /Score is still 1\.3 points lower than without drugs, though signal lets it rise\./);
 });
 
 test("a drug that pulls down what another holds up is told as against", () => {
@@ -70,9 +85,9 @@ test("no cause is told that the edges deny, over many random graphs and states",
     for (let to = 1; to < names.length; to++) for (let from = 0; from < to; from++) if (roll() < 0.3) edges.push({ from: names[from], to: names[to], sign: roll() < 0.5 ? 1 : -1 });
     const states = names.map((name) => {
       const value = roll() < 0.3 ? 1 : 2 ** (3 * roll() - 1.5);
-      return state(name, value, { span: Math.max(Math.abs(value - 1), roll()) });
+      return state(name, value, { span: Math.max(Math.abs(value - 1), roll()), leaving: roll() < 0.5 });
     });
-    const ways = new Map(states.map((one) => [one.id, direction(one)]));
+    const [ways, told] = [0.01, 1].map((fine) => new Map(states.map((one) => [one.id, direction(one, fine)])));
     for (const sentence of tell({ lead: "now", states, edges, drugs: [], titles: {}, goal: "" })) {
       for (const [from, act, to, follows] of readClaims(sentence.map((phrase) => phrase.text).join(""))) {
         claims++;
@@ -81,7 +96,7 @@ test("no cause is told that the edges deny, over many random graphs and states",
         assert.notEqual(ways.get(from), 0, `seed ${seed}: ${from} is at rest`);
         const push = edge.sign * ways.get(from)!;
         assert.equal(push > 0, /rais|rise/.test(act), `seed ${seed}: "${from} ${act} ${to}"`);
-        assert.equal(push * ways.get(to)! + 0, follows, `seed ${seed}: "${from} ${act} ${to}", but ${to} went the other way`);
+        assert.equal(push * told.get(to)! + 0, follows, `seed ${seed}: "${from} ${act} ${to}", but ${to} went the other way`);
       }
     }
   }
@@ -92,7 +107,8 @@ test("no cause is told that the edges deny, over many random graphs and states",
 function readClaims(text: string): [string, string, string, number][] {
   const found: [string, string, string, number][] = [];
   const body = text.replace(/^.*?: (?=Q\w (raises|lowers|lets|also|is|stays))/, "");
-  const merged = /^(Q\w) (is|stays)[^:;]*: (.*)$/.exec(body);
+  const against = /^(Q\w) (?:is)[^:;]*(?:; no edge of this mechanism explains that now: |, though )(.*)$/.exec(body);
+  const merged = against ? ["", against[1], "is", `; against that, ${against[2]}`] : /^(Q\w) (is|stays)[^:;]*: (.*)$/.exec(body);
   for (const [part, words] of merged ? merged[3].split("; against that, ").entries() : []) {
     const [, node, state] = merged!;
     for (const clause of words.split(/ and (?=Q\w (?:raise|lower|hold|let|would))|, (?=Q\w (?:raise|lower|hold|let|would))/)) {
