@@ -177,18 +177,36 @@ def page(
 
 @app.command()
 def simulate(
-    mechanism: Annotated[str, typer.Argument(help="Folder name of a mechanism, such as camp_crosstalk.")],
+    context: typer.Context,
+    mechanism: Annotated[
+        str,
+        typer.Argument(
+            help="Folder name of a mechanism, such as camp_crosstalk; or an SBML file (.xml, .sbml), without regimens."
+        ),
+    ],
     regimen: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help='Prescription text, one arm each: "naltrexone 50 mg po at -45 min; ketamine 0.5 mg/kg iv over 40 min".'
         ),
-    ],
-    output: Annotated[
-        list[str] | None, typer.Option("--output", "-o", help="Readout to show; may be repeated. Default: score.")
     ] = None,
-    until: Annotated[str, typer.Option(help="How long to watch, such as 24 h or 7 d.")] = "7 d",
-    points: Annotated[int, typer.Option(min=2, help="Moments shown.")] = 25,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Readout to show; may be repeated. Default: score; of an SBML file, all species and what else varies.",
+        ),
+    ] = None,
+    until: Annotated[
+        str,
+        typer.Option(help="How long to watch, such as 24 h or 7 d; an SBML file: in its own unit, 100 if not given."),
+    ] = "7 d",
+    points: Annotated[int, typer.Option(min=2, help="Moments shown; 101 of an SBML file, evenly from 0.")] = 25,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="SBML files only: a value such as k1=2; may be repeated."),
+    ] = None,
     patients: Annotated[int, typer.Option(min=1, help="Virtual patients; 1 is the typical patient.")] = 1,
     draws: Annotated[int, typer.Option(min=1, help="Prior draws; 1 is the nominal value of every parameter.")] = 1,
     calibrated: Annotated[
@@ -207,13 +225,23 @@ def simulate(
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a mechanism on one or more regimens and show its readouts over time.
+    """Run a mechanism on one or more regimens and show its readouts over time; or run an SBML file as it stands.
 
     Example: antagony simulate camp_crosstalk "ketamine 0.5 mg/kg iv over 40 min" -o mtorc1_relative -o score --plot
+
+    Example: antagony simulate model.xml --until 200 --points 41 -o S1 --set k1=2 --out run.csv
     """
     from .case import open_case
     from .simulation import simulate
 
+    given = {name for name in context.params if _is_given(context, name)}
+    if _means_sbml(mechanism, regimen):
+        _simulate_file(Path(mechanism), given, regimen, output, until, points, setting, out, plot=plot, as_json=as_json)
+        return
+    if not regimen:
+        context.fail("Missing argument 'regimen'.")
+    if setting:
+        context.fail(f'--set changes SBML files; "{mechanism}" is a mechanism, whose numbers a case holds.')
     if out is not None:
         check_ending(out, RUN_ENDINGS)
     opened = open_case(case)
@@ -774,6 +802,83 @@ def plan_simulation(
     times = np.sinh(np.linspace(np.arcsinh(first), np.arcsinh(parse_time(until)), points))
     problem = case.mechanism(slug, drugs, variants), arms, times
     return problem, {"population": people, "draws": sets, "outputs": outputs}
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was written, not left at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _means_sbml(name: str, regimens: list[str] | None) -> bool:
+    """A word with the ending of an SBML file, or any file where no regimen follows."""
+    return name.lower().endswith((".xml", ".sbml")) or (not regimens and Path(name).is_file())
+
+
+def _simulate_file(
+    path: Path,
+    given: set[str],
+    regimens: list[str] | None,
+    outputs: list[str] | None,
+    until: str,
+    points: int,
+    settings: list[str] | None,
+    out: Path | None,
+    *,
+    plot: bool,
+    as_json: bool,
+) -> None:
+    """Run an SBML file; raises SimulationError for what only a mechanism of a case can be asked."""
+    import numpy as np
+
+    from .errors import SimulationError
+    from .exchange.sbml import open_sbml, read_sbml
+    from .exchange.sbml_run import simulate_sbml
+    from .printing import SERIES_ENDINGS, show_series
+
+    if regimens:
+        raise SimulationError(f"{path}: doses need a case, which says where a drug goes; leave out {regimens[0]!r}")
+    if useless := given & {"patients", "draws", "calibrated", "variant", "seed", "case"}:
+        raise SimulationError(f"{path}: --{min(useless)} belongs to a case and has no effect on an SBML file")
+    if out is not None:
+        check_ending(out, SERIES_ENDINGS)
+    end = parse_span(until) if "until" in given else 100.0
+    changes = parse_changes(settings)
+    text = read_sbml(path)
+    try:
+        model = open_sbml(text)
+        times = np.linspace(0.0, end, points if "points" in given else 101)
+        run = simulate_sbml(model, times, outputs=outputs, changes=changes)
+    except AntagonyError as error:
+        raise type(error)(f"{path}: {error}") from None
+    show_series(run, out, plot=plot, as_json=as_json)
+
+
+def parse_span(text: str) -> float:
+    """A time after 0 in the model's own unit; raises SimulationError."""
+    from .errors import SimulationError
+
+    try:
+        end = float(text)
+    except ValueError:
+        raise SimulationError(f'--until "{text}": an SBML file has its own unit; write a number alone') from None
+    if not 0 < end < float("inf"):
+        raise SimulationError(f"--until {text}: write a time after 0, where an SBML model begins")
+    return end
+
+
+def parse_changes(texts: list[str] | None) -> dict[str, float]:
+    """["k1=2"] -> {"k1": 2.0}; raises SimulationError on any other form."""
+    from .errors import SimulationError
+
+    changes = {}
+    for text in texts or []:
+        name, _, value = (part.strip() for part in text.partition("="))
+        try:
+            changes[name] = float(value)
+        except ValueError:
+            raise SimulationError(f'--set "{text}": write NAME=VALUE, such as k1=2') from None
+    return changes
 
 
 def write_stream(problem: tuple[Mechanism, dict[str, Arm], Array], settings: dict[str, Any], out: Path) -> None:

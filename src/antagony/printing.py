@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 QUIET = 2.0  # [s] of work before the time left is shown
 HEAD_WIDTH = 7  # letters of a column's head in one line
 RUN_ENDINGS = (".csv", ".nc", ".svg", ".zarr")
+SERIES_ENDINGS = (".csv", ".nc", ".svg")
+CELL_WIDTH = 12  # letters of a number in a table of series
 MATRIX_ENDINGS = (".html", ".csv", ".json")
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -423,19 +425,36 @@ def _write_svg(run: xr.Dataset, path: Path) -> None:
 
 
 def _plot_run(run: xr.Dataset) -> None:
+    for values in run.data_vars.values():
+        arms = {str(arm)[:60]: values.sel(arm=arm).mean(("draw", "subject")) for arm in run.arm.to_numpy()}
+        _draw_curves(run.time.to_numpy().tolist(), arms, str(values.attrs["long_name"]), "h")
+
+
+def _draw_curves(times: list[float], curves: Mapping[str, xr.DataArray], title: str, below: str) -> None:
+    """Curves in the terminal, by plotext 5 or by plotext 6, which share no name but `show`."""
     import plotext as terminal
 
     plotext: Any = terminal  # its functions are made at import, where no type checker sees them
-
-    for values in run.data_vars.values():
+    if hasattr(plotext, "clear_figure"):
         plotext.clear_figure()
-        for arm in run.arm.to_numpy():
-            curve = values.sel(arm=arm).mean(("draw", "subject"))
-            plotext.plot(run.time.to_numpy().tolist(), curve.to_numpy().tolist(), label=str(arm)[:60])
-        plotext.title(f"{values.attrs['long_name']}")
-        plotext.xlabel("h")
+        for name, curve in curves.items():
+            plotext.plot(times, curve.to_numpy().tolist(), label=name)
+        plotext.title(title)
+        plotext.xlabel(below)
         plotext.plot_size(100, 24)
         plotext.show()
+        return
+    figure = plotext.figure
+    figure.clear()
+    for name, curve in curves.items():
+        signal = figure.signal(times, curve.to_numpy().tolist())
+        signal.lines()
+        signal.label(name)
+        figure.draw(signal)
+    figure.title(title)
+    figure.label(below)
+    figure.plot_size(100, 24)
+    figure.show(colorless=not sys.stdout.isatty())
 
 
 def _print_run(run: xr.Dataset) -> None:
@@ -459,6 +478,82 @@ def _print_run(run: xr.Dataset) -> None:
         f"rtol {a['rtol']:g}, case {a['case_hash']}",
         style="dim",
     )
+
+
+def show_series(run: xr.Dataset, out: Path | None, *, plot: bool, as_json: bool) -> None:
+    """An SBML model's run as file, JSON, terminal plot or table; who solved it, on one line."""
+    if as_json and out is None:
+        print_json(run.to_dict())
+        return
+    console = show_console()
+    if out is not None:
+        check_ending(out, SERIES_ENDINGS)
+        writers = {".csv": _write_csv, ".nc": _write_netcdf, ".svg": _write_series_figure}
+        write_whole(out, lambda path: writers[out.suffix](run, path))
+        console.print(f"written: {out}", markup=False, soft_wrap=True)
+    elif plot:
+        _plot_series(run)
+    else:
+        _print_series(run, console)
+    for line in series_notes(run):
+        console.print(line, markup=False, highlight=False, soft_wrap=True, style="dim")
+
+
+def series_notes(run: xr.Dataset) -> Iterator[str]:
+    """One line on the model and the span of time, one on who solved it and why."""
+    a, times = run.attrs, run.time.to_numpy()
+    unit = run.time.attrs["units"] or "units of time (the model names none)"
+    changed = f", {a['changes']}" if a["changes"] else ""
+    yield f"{a['model']}{changed}: {times.size} moments from {times[0]:g} to {times[-1]:g} {unit}, rtol {a['rtol']:g}"
+    why = "" if a["engine"] == "kernel" else f": {a['engine_reason']}"
+    yield f"engine: {a['engine']}{why}"
+    yield from a["read_as"]
+    if lost := [str(name) for name, values in run.data_vars.items() if values.isnull().any()]:
+        yield f"not a number at some moment: {', '.join(lost[:12])}{', ...' if len(lost) > 12 else ''}"
+
+
+def _head(name: str, values: xr.DataArray) -> str:
+    unit = values.attrs["units"]
+    return f"{name} [{unit}]" if unit not in ("", "dimensionless") else name
+
+
+def _print_series(run: xr.Dataset, console: Console) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    names = list(run.data_vars)
+    room = max(1, min(len(names), console.width // CELL_WIDTH - 1))
+    table = Table(title=escape(run.attrs["model"]))
+    table.add_column("time", justify="right")
+    for name in names[:room]:
+        table.add_column(escape(_head(str(name), run[name])), justify="right")
+    for i, t in enumerate(run.time.to_numpy()):
+        table.add_row(f"{t:.4g}", *(f"{float(run[name][i]):.5g}" for name in names[:room]))
+    console.print(table)
+    if len(names) > room:
+        console.print(f"{len(names) - room} more: choose with -o NAME, or write all with --out run.csv", markup=False)
+
+
+def _plot_series(run: xr.Dataset) -> None:
+    curves = {str(name): values for name, values in run.data_vars.items()}
+    _draw_curves(run.time.to_numpy().tolist(), curves, run.attrs["model"], run.time.attrs["units"] or "time")
+
+
+def _write_series_figure(run: xr.Dataset, path: Path) -> None:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "antagony"}):
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axis = figure.subplots()
+        for name, values in run.data_vars.items():
+            axis.plot(run.time, values, label=_head(str(name), values))
+        unit = run.time.attrs["units"]
+        axis.set_xlabel(f"time [{unit}]" if unit else "time")
+        axis.set_title(run.attrs["model"], fontsize=9)
+        if len(run.data_vars) <= 20:
+            axis.legend(fontsize=7)
+        figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 def print_difference(found: Difference, console: Console) -> None:

@@ -87,7 +87,7 @@ class _Task:
 
 def _roadrunner(task: _Task) -> Array:
     """CVODE, begun anew at every stop; raises RuntimeError where it gives up."""
-    roadrunner = _library()
+    roadrunner = load_roadrunner()
     runner, kernel = roadrunner.RoadRunner(task.mechanism.sbml), task.kernel
     runner.integrator.relative_tolerance = task.relative
     runner.integrator.absolute_tolerance = [task.absolute] * len(kernel.states)  # one number is scaled by a start of 0
@@ -212,7 +212,31 @@ def _rates(task: _Task) -> Any:  # noqa: ANN401
     return rates
 
 
-def _library() -> Any:  # noqa: ANN401
+def run_roadrunner(
+    sbml: str, times: Array, selections: Sequence[str], *, relative: float = 1e-9, absolute: float = 1e-12
+) -> Array:
+    """A whole SBML model from its time 0 by CVODE, events and all: values (time, selection).
+
+    Selections are libRoadRunner's: [S] a concentration, S an amount or any other quantity. Raises RuntimeError.
+    """
+    runner = load_roadrunner().RoadRunner(sbml)
+    runner.integrator.relative_tolerance = relative
+    runner.integrator.absolute_tolerance = [absolute] * len(runner.integrator.getAbsoluteToleranceVector())
+    runner.integrator.maximum_num_steps = 1_000_000
+    runner.timeCourseSelections = ["time", *selections]
+    grid = np.unique([0.0, *times])
+    if grid.size == 1:
+        grid = np.array([0.0, 1e-9])
+    # CVODE looks for events at the ends of its steps: a condition that holds for a moment only would pass unseen
+    runner.integrator.maximum_time_step = float(grid[-1]) / 1000
+    rows = np.array(runner.simulate(times=grid.tolist()))
+    if rows.shape[0] != grid.size:
+        raise RuntimeError(f"{rows.shape[0]} rows came back for {grid.size} times")
+    return rows[np.searchsorted(grid, times), 1:]
+
+
+def load_roadrunner() -> Any:  # noqa: ANN401
+    """The module, its log silenced; raises SimulationError that says how to install it."""
     try:
         import roadrunner
     except ImportError:
