@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from antagony.calibration import calibrate
 from antagony.case import Case
 from antagony.cli import app
-from antagony.errors import CompilerError, ReportError
+from antagony.errors import AntagonyError, CompilerError, ReportError
 from antagony.kernel import webassembly
 from antagony.kernel.build import build_kernel
 from antagony.page import document, kernels
@@ -315,6 +315,15 @@ def test_other_code_takes_no_shipped_kernel(case: Case, monkeypatch: pytest.Monk
     known = kernels._path(case, model)
     monkeypatch.setattr(kernels, "CODE", kernels.CODE[:-1])
     assert kernels._path(case, model) != known
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["-o", "page.pdf"], "unknown ending"), (["--keep", "--mechanism", "none"], "leave out --mechanism")],
+)
+def test_what_cannot_be_written_is_refused_before_the_work(options: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["page", *options])
+    assert isinstance(done.exception, AntagonyError) and said in str(done.exception)
 
 
 @needs_compiler

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import AntagonyError, StudyError
+from .errors import AntagonyError, CaseError, StudyError
 from .files import check_ending
 from .printing import (
     MATRIX_ENDINGS,
@@ -160,6 +160,9 @@ def page(
     from .page.kernels import keep_modules
     from .verdict import reach_verdict
 
+    check_ending(out, (".html", ".htm"))
+    if keep and mechanism:
+        raise CaseError("--keep stores the kernels of all mechanisms: leave out --mechanism")
     opened = open_case(case)
     shell = read_shell()
     weighed = _stored_answer(opened, mechanism, None, seed)
