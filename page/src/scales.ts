@@ -121,19 +121,39 @@ function tenth(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-/** SVG path through points, `across` from `pixels`; not a number breaks the line. */
+const CLOSE = 0.15; // px between a curve and the line drawn for it: less than can be seen
+
+/** SVG path through points, `across` from `pixels`; not a number breaks the line, and points on a straight way are left out. */
 export function linePath(across: readonly number[], values: ArrayLike<number>, y: Scale): string {
+  const heights = new Float64Array(across.length);
+  for (let i = 0; i < heights.length; i++) heights[i] = y(values[i]);
   let path = "";
-  let pen = "M";
-  for (let i = 0; i < across.length; i++) {
-    if (!Number.isFinite(values[i])) {
-      pen = "M";
-      continue;
+  for (let first = 0; first < heights.length; first++) {
+    if (!Number.isFinite(heights[first])) continue;
+    let last = first;
+    while (Number.isFinite(heights[last + 1])) last++;
+    path += `M${across[first]},${tenth(heights[first])}`;
+    for (let i = first; i < last; ) {
+      i = furthest(across, heights, i, last);
+      path += `L${across[i]},${tenth(heights[i])}`;
     }
-    path += `${pen}${across[i]},${tenth(y(values[i]))}`;
-    pen = "L";
+    first = last;
   }
   return path;
+}
+
+/** The furthest point that a straight line from another reaches while it passes all points between. */
+function furthest(across: readonly number[], heights: Float64Array, from: number, last: number): number {
+  let [low, high] = [-Infinity, Infinity]; // slopes that pass them
+  for (let i = from + 1; i <= last; i++) {
+    const run = across[i] - across[from];
+    if (run === 0) return i;
+    const slope = (heights[i] - heights[from]) / run;
+    if (slope < low || slope > high) return i - 1;
+    low = Math.max(low, slope - CLOSE / run);
+    high = Math.min(high, slope + CLOSE / run);
+  }
+  return last;
 }
 
 /** SVG path of the area between two curves. */

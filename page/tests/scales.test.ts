@@ -55,6 +55,18 @@ test("a line breaks where there is no value", () => {
   assert.equal(linePath([0, 1, 2, 3], [1, NaN, 2, 3], same), "M0,1M2,2L3,3");
 });
 
+test("a line leaves out points on its way, and no curve by more than can be seen", () => {
+  const same = linear([0, 1], [0, 1]);
+  assert.equal(linePath([0, 1, 2, 3, 4], [2, 2, 2, 2, 5], same), "M0,2L3,2L4,5");
+  assert.equal(linePath([0, 1, 1, 2], [0, 0, 7, 7], same), "M0,0L1,0L1,7L2,7");
+  const across = Array.from({ length: 500 }, (_, i) => i);
+  const curve = across.map((x) => 40 + 30 * Math.sin(x / 25) * Math.exp(-x / 200));
+  const drawn = [...linePath(across, curve, same).matchAll(/(-?[\d.]+),(-?[\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)]);
+  assert.ok(drawn.length < 150 && drawn.length > 20, `${drawn.length} points`);
+  const off = across.map((x) => Math.abs(valueAt(drawn.map(([at]) => at), drawn.map(([, height]) => height), x) - curve[x]));
+  assert.ok(Math.max(...off) < 0.15 + 0.06, `${Math.max(...off)} px`);
+});
+
 test("labels keep apart, stay within and keep their order", () => {
   const placed = spread([10, 10, 12, 90, 91], 15, [0, 100]);
   const sorted = [...placed].sort((a, b) => a - b);
