@@ -31,8 +31,12 @@ unit = "dimensionless"
 [outputs.score]
 title = "score"
 unit = "dimensionless"
+[scenes.blocked]
+title = "blocked"
+regimen = "blocker 10 mg iv"
 [trial]
 score_max = 50
+score_baseline = 25
 [calibration]
 parameter = "gain"
 study = "smith_2000"
@@ -63,6 +67,7 @@ DRUG_ROWS = """
 SHARED_ROWS = """
 gain	gain	1	dimensionless	1	uniform	0;2			assumed
 score_max	largest score	50	dimensionless	0					definition
+score_baseline	score at baseline	25	dimensionless	0					definition
 site_probe	probe of the site	1	dimensionless	0					definition
 residual	residual SD	1	dimensionless	0					assumed		used by trials
 """
@@ -193,6 +198,8 @@ id = "fall"
 arms = ["drug", "placebo"]
 time = "24 h"
 """
+CROSSED = DESIGN.replace('"parallel"', '"crossover"\nwashout = "30 d"')
+SCENE = '[scenes.blocked]\ntitle = "blocked"\nregimen = "blocker 10 mg iv"\n'
 MODEL, WIRING = "parts/site.ant", "mechanisms/direct/wiring.ant"
 ROWS = "drugs/other/parameters.tsv"
 TOML, STUDY_FILE = "mechanisms/direct/mechanism.toml", "studies/smith_2000.toml"
@@ -295,6 +302,19 @@ FAULTS: list[tuple[Callable, str, tuple[str, str] | str, str, str]] = [
         'no shared parameter "gin"; did you mean "gain"',
     ),
     (lint.check_trial, "case.toml", ("score_max = 50", "score_mx = 50"), "error", 'did you mean "score_max"'),
+    (lint.check_classes, "case.toml", '[classes.one]\ntitle = "one"\n', "error", "missing; name a class of case.toml"),
+    (
+        lint.check_classes,
+        "mechanisms/direct/mechanism.toml",
+        ('parts = ["s', 'class = "one"\nparts = ["s'),
+        "error",
+        'no class "one"',
+    ),
+    (lint.check_display, "report.toml", 'outputs = ["scre"]\n', "error", 'no output "scre"; did you mean "score"'),
+    (lint.check_display, "case.toml", (SCENE, ""), "warning", "no verdict and no page"),
+    (lint.check_ratings, "case.toml", ("score_baseline = 25", ""), "error", 'no "score_baseline", and'),
+    (lint.check_cues, STUDY_FILE, ('id = "placebo"', 'id = "placebo"\ncomparator_cue = 0.5'), "error", "would be felt"),
+    (lint.check_cues, "designs/next_trial.toml", CROSSED, "warning", "no .periods.: no placebo"),
 ]
 
 

@@ -17,6 +17,7 @@ from html_page import Page
 from antagony.claim import Claim
 from antagony.claims import ClaimResult, Separation
 from antagony.condition import Condition, Probe
+from antagony.display import Column
 from antagony.errors import ReportError
 from antagony.figures import plot_overview, plot_scenes, scene_doses, svg_text
 from antagony.replay import Replay
@@ -37,6 +38,10 @@ TITLES = {"nmda_block": "NMDA receptors blocked", "mu_occupancy_antagonist": "mu
     "mtorc1_relative": "mTORC1 activity, relative to rest",
     "score": "symptom score; falls when patients improve",
 }
+COLUMNS = (
+    Column("receptors held", {"nmda_block": "NMDA", "mu_occupancy_antagonist": "mu"}),
+    *(Column(name, {name: ""}) for name in ("camp_relative", "mtorc1_relative", "score")),
+)
 TIMES = np.sinh(np.linspace(np.arcsinh(-4.0), np.arcsinh(672.0), 61)) / 4
 
 
@@ -165,6 +170,7 @@ def a_verdict() -> Verdict:
         studies=(f"murrough_2013 (2013): {HOSTILE}", "williams_2018 (2018)"),
         sources=sources,
         settings=settings,
+        columns=COLUMNS,
     )
 
 
@@ -304,7 +310,11 @@ def test_figures_hold_a_line_for_each_scene() -> None:
         answer.curves["mtorc1_relative"].sel(arm=["ketamine", "naltrexone"]).to_numpy()[:, 0, 0],
     )
     assert len({(line.get_color(), line.is_dashed()) for line in panel.lines[:2]}) == 2
-    assert len(plot_overview(verdict, SCENES).axes) == len(verdict.mechanisms) * 4
+    overview = plot_overview(verdict, SCENES)
+    assert len(overview.axes) == len(verdict.mechanisms) * len(COLUMNS)
+    assert {text.get_text() for text in overview.axes[0].texts} >= {"receptors held", "NMDA", "mu"}
+    plain = plot_overview(replace(verdict, columns=()), SCENES)  # a case that names no columns
+    assert len(plain.axes) == len(verdict.mechanisms) * len(answer.bands.data_vars)
 
 
 def test_a_mechanism_without_known_outputs_is_drawn_all_the_same() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .case import Case
-from .errors import CaseError
+from .errors import CaseError, near_miss
 from .population import NOMINAL, TYPICAL, Draws, Population, draw_parameters, sample_population
 from .readout import late_parameters
 from .simulation import Arm, Snapshot, snapshot
@@ -106,7 +106,13 @@ def calibrate(
         draws = nominal_draws(case, slug, variants)
     rule = case.calibration
     if rule is None:
-        raise CaseError(f"{case.folder}: case.toml has no [calibration]")
+        raise CaseError(
+            f"{case.folder / 'case.toml'}: no [calibration]; name the parameter that sizes the effect, and the study "
+            "and finding that it is solved from"
+        )
+    if rule.study not in case.studies:
+        miss = near_miss(rule.study, case.studies)
+        raise CaseError(f'{case.folder / "case.toml"}, key calibration.study: no study "{rule.study}"{miss}')
     study = case.studies[rule.study]
     finding = study.finding(rule.finding)
     if finding.kind != "contrast" or finding.value is None or finding.time is None:
@@ -153,7 +159,7 @@ def study_arm(case: Case, study: Study, name: str) -> Arm:
     arm = study.design.arm(name)
     values = trial_values(study.trial, case.trial)
     if arm.comparator_cue is not None:
-        values["comparator_cue"] = arm.comparator_cue
+        values[case.cue] = arm.comparator_cue
     return Arm(case.regimen(arm.condition.regimen), case.spell_out(arm.condition.probes), values)
 
 

@@ -27,9 +27,11 @@ from .mechanism import Edge, Mechanism, Output, Variant, Wiring
 from .parameters import Parameter, Prior, read_parameters
 from .regimen import Regimen, parse_regimen
 from .rules import Rules, read_rules
-from .study import Study, read_study
+from .study import COMPARATOR_CUE, Study, read_study
 
 PACKAGED = "ketamine"
+REPORT_FILE = "report.toml"  # what figures and reports show
+ANNOTATIONS_FILE = "annotations.tsv"  # what symbols stand for in public databases
 WEEK = 168.0  # h
 
 
@@ -102,7 +104,7 @@ class _CaseFile(_Strict):
     question: str
     disclaimer: str
     drugs: tuple[str, ...]
-    mechanisms: tuple[str, ...]
+    mechanisms: Annotated[tuple[str, ...], Field(min_length=1)]
     cutoff: str = ""
     classes: dict[str, _Group] = Field(default_factory=dict)
     receptors: dict[str, _Receptor] = Field(default_factory=dict)
@@ -270,6 +272,11 @@ class Case:
         """Drugs that a regimen may name."""
         return tuple(name for name, drug in self.drugs.items() if drug.routes)
 
+    @cached_property
+    def cue(self) -> str:
+        """The parameter that an arm's comparator_cue sets."""
+        return self.periods.cue if self.periods else COMPARATOR_CUE
+
     def wiring(self, slug: str) -> Wiring:
         """A rival by its folder name, or the mixture of several (`a+b`); raises CaseError with the near miss."""
         names = slug.split("+")
@@ -347,8 +354,8 @@ class Case:
         conditions = [condition for claim in claims for condition in claim.conditions]
         conditions += [arm.condition for study in self.studies.values() for arm in study.design.arms]
         spelt = (probe for condition in conditions for probe in self._spelt(condition.probes))
-        periods = {self.periods.start, self.periods.cue} if self.periods else set()
-        return frozenset(periods | {probe.parameter for probe in spelt if probe.is_timed})
+        periods = {self.periods.start} if self.periods else set()
+        return frozenset(periods | {self.cue} | {probe.parameter for probe in spelt if probe.is_timed})
 
     def _spelt(self, probes: Iterable[Probe]) -> tuple[Probe, ...]:
         """Probes spelled out, those with an unknown name left out; lint and whoever runs them says so."""
@@ -589,11 +596,8 @@ def open_case(folder: Path | str | None = None) -> Case:
         probes={name: _named_probe(path, name, entry) for name, entry in head.probes.items()},
         outputs={name: Output(name, o.title, o.unit, o.short) for name, o in head.outputs.items()},
         scenes={},
-        claims=read_claims(path / "claims.toml"),
-        own_claims={
-            slug: read_claims(file) if (file := path / "mechanisms" / slug / "claims.toml").is_file() else ()
-            for slug in wirings
-        },
+        claims=_claims(path),
+        own_claims={slug: _claims(path / "mechanisms" / slug) for slug in wirings},
         studies={file.stem: read_study(file) for file in sorted((path / "studies").glob("*.toml"))},
         designs={file.stem: read_plan(file) for file in sorted((path / "designs").glob("*.toml"))},
         trial={},
@@ -705,7 +709,8 @@ def _hash(folder: Path) -> str:
     """Fingerprint of every file of the folder that its answers follow from, independent of where it lies."""
     digest = hashlib.sha256()
     computed = {"__pycache__", "nominal", "answers"}
-    apart = computed | {"designs"}  # a trial that might be run says nothing of the mechanisms
+    # a trial that might be run, a picture, a public name: none of them moves a mechanism
+    apart = computed | {"designs", REPORT_FILE, ANNOTATIONS_FILE}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and not apart & {*p.relative_to(folder).parts}):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
@@ -725,6 +730,11 @@ def _nominals(path: Path) -> dict[str, Nominal]:
                 raise CaseError(f'{file}, line {number}: "{value}" is no number') from None
         found[slug] = Nominal(file, key, values)
     return found
+
+
+def _claims(folder: Path) -> tuple[Claim, ...]:
+    file = folder / "claims.toml"
+    return read_claims(file) if file.is_file() else ()
 
 
 def _rules(path: Path, head: _CaseFile) -> Rules | None:

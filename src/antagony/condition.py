@@ -167,7 +167,7 @@ def read_tables(path: Path, error: type[CaseError]) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as cause:
-        raise error(f"{path}: cannot be read ({cause})") from None
+        raise error(f"{path}: cannot be read ({getattr(cause, 'strerror', None) or cause})") from None
     except tomllib.TOMLDecodeError as cause:
         raise error(f"{path}: not valid TOML: {cause}") from None
 

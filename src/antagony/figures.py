@@ -32,13 +32,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-PANELS = ("nmda_block", "mu_occupancy_antagonist", "camp_relative", "mtorc1_relative", "score")
-COLUMNS = (  # of the overview: title, outputs with the short name each is labelled by
-    ("receptors held", {"nmda_block": "NMDA", "mu_occupancy_antagonist": "mu"}),
-    ("cAMP, relative to rest", {"camp_relative": ""}),
-    ("mTORC1, relative to rest", {"mtorc1_relative": ""}),
-    ("symptom score", {"score": ""}),
-)
+MOST_PANELS = 6  # of one mechanism's figure
 LINES: tuple[tuple[str, Any], ...] = (  # colour (Okabe-Ito and Tol) and dashes
     ("#0072B2", "-"),
     ("#C44E00", (0, (5, 1.6))),
@@ -88,12 +82,12 @@ def figure_style(**more: object) -> Iterator[None]:
 
 
 def plot_scenes(answer: MechanismVerdict, scenes: Mapping[str, str]) -> Figure:
-    """One mechanism: receptors, cAMP, mTORC1 and score over time, a line for each scene, 5-95 % of draws shaded.
+    """One mechanism: the outputs that the case shows over time, a line for each scene, 5-95 % of draws shaded.
 
     `scenes`: title, colon, prescription text by name; those that the curves lack are left out.
     """
     shown = {name: text for name, text in scenes.items() if name in answer.curves.arm}
-    outputs = [n for n in PANELS if n in answer.curves] or [str(n) for n in answer.curves.data_vars][:6]
+    outputs = _outputs(answer)
     columns = min(len(outputs), 3)
     with figure_style():
         handles = _legend(shown)
@@ -111,11 +105,13 @@ def plot_scenes(answer: MechanismVerdict, scenes: Mapping[str, str]) -> Figure:
 
 
 def plot_overview(verdict: Verdict, scenes: Mapping[str, str]) -> Figure:
-    """All mechanisms in one picture: a row each, columns for receptors, cAMP, mTORC1 and score on common scales."""
+    """All mechanisms in one picture: a row each, the columns that the case shows on common scales."""
     answers = verdict.mechanisms
     known = {str(name) for answer in answers for name in answer.curves.arm.values}
     shown = {name: text for name, text in scenes.items() if name in known}
-    columns = [(t, present) for t, o in COLUMNS if (present := {n: s for n, s in o.items() if _has(answers, n)})]
+    wanted = [(c.title, c.outputs) for c in verdict.columns] or [(n, {n: ""}) for n in _outputs(answers[0])]
+    held = [(title, {n: short for n, short in outputs.items() if _has(answers, n)}) for title, outputs in wanted]
+    columns = [(title, outputs) for title, outputs in held if outputs]
     with figure_style():
         figure, panels = _grid(len(answers), len(columns), panel=(2.15, 1.1), gaps=(0.42, 0.3), above=0.6)
         for j, (title, outputs) in enumerate(columns):
@@ -133,6 +129,11 @@ def plot_overview(verdict: Verdict, scenes: Mapping[str, str]) -> Figure:
             panels[i, 0].set_title(_row_title(answer), loc="left", pad=13 if i == 0 else 4, weight="bold")
         _explain(figure, _legend(shown), 4)
     return figure
+
+
+def _outputs(answer: MechanismVerdict) -> list[str]:
+    """Outputs that the case shows of a mechanism: those with a band, else the first."""
+    return [str(name) for name in (answer.bands.data_vars or answer.curves.data_vars)][:MOST_PANELS]
 
 
 def _grid(

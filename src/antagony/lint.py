@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .case import Case
+from .case import REPORT_FILE, Case
 from .claim import Claim
 from .composition import check_units
 from .condition import Condition
-from .design import missing_targets
+from .design import SCORE, missing_targets
+from .display import read_display
 from .errors import AntagonyError, CaseError, near_miss
 from .mechanism import Mechanism
 from .parameters import GRADES, Parameter
-from .study import Finding, Study
+from .study import Design, Finding, Study, Trial, trial_values
 
 SOURCELESS = ("assumed", "definition")
 """Grades of numbers that nobody need have published."""
@@ -146,6 +147,27 @@ def check_listing(case: Case) -> Iterator[Issue]:
     for file in sorted(case.folder.glob("mechanisms/*/mechanism.toml")):
         if file.parent.name not in case.wirings:
             yield Issue("warning", f"mechanisms/{file.parent.name}", "not among the mechanisms of case.toml")
+
+
+def check_classes(case: Case) -> Iterator[Issue]:
+    """Where case.toml has classes, every mechanism but a reference is of one of them: weighing compares classes."""
+    for slug, wiring in case.wirings.items():
+        where = f"mechanisms/{slug}/mechanism.toml, key class"
+        if wiring.group and wiring.group not in case.groups:
+            miss = near_miss(wiring.group, case.groups)
+            yield Issue("error", where, f'case.toml has no class "{wiring.group}"{miss}')
+        if case.groups and not wiring.group and not wiring.reference:
+            yield Issue("error", where, "missing; name a class of case.toml, or say reference = true")
+
+
+def check_display(case: Case) -> Iterator[Issue]:
+    """What the display file of a case shows exists, and there is a scene to draw."""
+    try:
+        read_display(case)
+    except CaseError as error:
+        yield Issue("error", REPORT_FILE, str(error))
+    if not case.scenes:
+        yield Issue("warning", "case.toml, key scenes", "none, so there is no verdict and no page: [scenes.<name>]")
 
 
 def _model_issues(case: Case, slug: str, drugs: tuple[str, ...], variants: Mapping[str, str]) -> Iterator[Issue]:
@@ -382,6 +404,42 @@ def check_trial_numbers(case: Case) -> Iterator[Issue]:
                 yield Issue("error", f"studies/{study.id}.toml, key trial.{name}", message)
 
 
+def check_ratings(case: Case) -> Iterator[Issue]:
+    """Where a score is rated, its output, its scale and its baseline are known."""
+    for where, trial, outputs in _trials(case):
+        if SCORE not in outputs:
+            continue
+        for name in ("score_max", "score_baseline"):
+            if name not in trial_values(trial, case.trial):
+                yield Issue("error", f"{where}, key trial", f'no "{name}", and [trial] of case.toml has none either')
+
+
+def check_cues(case: Case) -> Iterator[Issue]:
+    """A comparator that can be felt sets a parameter that exists, and periods begin anew where the case says how."""
+    rows = {row.id for row in _rows(case)}
+    for where, design in _designs(case):
+        for arm in design.arms:
+            if arm.comparator_cue and case.cue not in rows:
+                message = f'no parameter "{case.cue}", so nothing would be felt{near_miss(case.cue, rows)}'
+                yield Issue("error", f'{where}, arm "{arm.id}", key comparator_cue', message)
+        if design.kind == "crossover" and case.periods is None:
+            message = "a crossover, but case.toml has no [periods]: no placebo course begins anew in the second"
+            yield Issue("warning", f"{where}, key design.kind", message)
+
+
+def _designs(case: Case) -> Iterator[tuple[str, Design]]:
+    yield from ((f"studies/{study.id}.toml", study.design) for study in case.studies.values())
+    yield from ((f"designs/{name}.toml", plan.design) for name, plan in case.designs.items())
+
+
+def _trials(case: Case) -> Iterator[tuple[str, Trial, set[str]]]:
+    """(where, trial, outputs that are read) of every study and design."""
+    for study in case.studies.values():
+        yield f"studies/{study.id}.toml", study.trial, {finding.output for finding in study.findings}
+    for name, plan in case.designs.items():
+        yield f"designs/{name}.toml", plan.trial, {estimand.output for estimand in plan.estimands}
+
+
 def check_samples(case: Case) -> Iterator[Issue]:
     """An overlap names the sample of another study, and no two studies score the same people on the same outcome."""
     samples = {study.sample for study in case.studies.values()}
@@ -501,6 +559,8 @@ CHECKS: tuple[Check, ...] = (
     check_edges,
     check_routes,
     check_listing,
+    check_classes,
+    check_display,
     check_units_known,
     check_sources,
     check_references,
@@ -511,6 +571,8 @@ CHECKS: tuple[Check, ...] = (
     check_studies,
     check_designs,
     check_trial_numbers,
+    check_ratings,
+    check_cues,
     check_samples,
     check_weighing,
     check_paradigms,

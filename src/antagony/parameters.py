@@ -179,7 +179,7 @@ def read_parameters(path: Path | str) -> dict[str, Parameter]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path}: cannot be read ({error})") from None
+        raise ParameterError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     lines = [line.split("\t") for line in text.split("\n")]
     if not lines or lines[0] == [""]:
         raise ParameterError(f"{path}, line 1: the header is missing; it reads {' '.join(COLUMNS)}")

@@ -174,8 +174,8 @@ def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console:
 
     label = min(max(len(line.label) for line in lines), 34)
     tail = max(len(line.tail) for line in lines)
-    names = [[piece for word in head.split("_") for piece in wrap(word, HEAD_WIDTH)] for head in heads]
-    cell = 2 + max(*(len(part) for name in names for part in name), *(len(c) for line in lines for c in line.cells))
+    widest = max(len(c) for line in lines for c in ("", *line.cells))
+    names, cell = _heads(heads, widest, console.width - label - 4)
     tail = tail if label + tail + 6 + 4 * cell <= console.width else 0
     count = max(1, min(len(heads), (console.width - label - tail - 4) // cell))
     parts = -(-len(heads) // count)
@@ -194,6 +194,16 @@ def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console:
             table.add_row(line.label, *line.cells[here], *behind, style=None if line.cells else "bold")
         console.print(table, markup=False)
     return bool(tail)
+
+
+def _heads(heads: Sequence[str], least: int, room: int) -> tuple[list[list[str]], int]:
+    """Heads in lines, and the width of a column with its margin; words are parted where else not all fit abreast."""
+    longest = max(len(word) for head in heads for word in head.split("_"))
+    width = max(longest, HEAD_WIDTH)
+    while width > HEAD_WIDTH and (2 + max(least, width)) * len(heads) > room:
+        width -= 1
+    names = [[piece for word in head.split("_") for piece in wrap(word, width)] for head in heads]
+    return names, 2 + max(least, *(len(part) for name in names for part in name))
 
 
 def _with_something(lines: Sequence[Line], here: slice) -> Iterator[Line]:

@@ -155,7 +155,7 @@ def is_chronic(case: Case, study: Study) -> bool:
 
 
 def chronic_drugs(case: Case) -> tuple[tuple[str, ...], ...]:
-    """Drugs of the models that answer for chronic studies: one where ketamine is given, one where it is not.
+    """Drugs of the models for chronic studies: one where no drug shares its site with others, one where some does.
 
     Smaller than a family's, for absent drugs cost time at every dose; no smaller, for every model costs a compilation.
     """

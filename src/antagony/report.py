@@ -190,13 +190,12 @@ def _or_nan(value: float | None) -> float:
 
 
 def _main_scenes(verdict: Verdict) -> Mapping[str, str]:
-    main = {name: verdict.scenes[name] for name in SCENES if name in verdict.scenes}
-    return main or dict(list(verdict.scenes.items())[:PER_FIGURE])
+    return dict(list(verdict.scenes.items())[:SCENES])
 
 
 def _overview_label(verdict: Verdict) -> str:
     names = ", ".join(answer.slug for answer in verdict.mechanisms)
-    return f"Receptors held, cAMP, mTORC1 and symptom score over time, one row for each of {names}"
+    return f"Over time, one row for each of {names}: {', '.join(column.title for column in verdict.columns)}"
 
 
 def _overview(verdict: Verdict) -> Drawing:

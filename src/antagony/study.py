@@ -46,6 +46,8 @@ FindingKind = Literal[
 DesignKind = Literal["parallel", "crossover", "sequential", "single_arm"]
 Role = Literal["calibrating", "discriminating"]
 HUMAN = "human"
+COMPARATOR_CUE = "comparator_cue"
+"""The parameter that an arm's key of that name sets, unless the case names another for its periods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,20 @@ class Trial:
         return {name: number.prior for name, number in self.numbers.items() if number.prior is not None}
 
 
-def trial_values(trial: Trial, default: Mapping[str, float]) -> dict[str, float]:
+class TrialValues(dict[str, float]):
+    """Numbers of a trial by parameter id; one that nobody states raises StudyError when it is asked for."""
+
+    def __missing__(self, name: str) -> float:
+        """Refuse to guess."""
+        raise StudyError(f'a trial needs "{name}": state it below [trial] of the study or design, or of case.toml')
+
+
+def trial_values(trial: Trial, default: Mapping[str, float]) -> TrialValues:
     """The numbers of a trial by parameter id, the case's default trial where it states none.
 
     A trial that names its scale's largest score but no baseline has the default trial's, as a share of the scale.
     """
-    values = {**default, **trial.values}
+    values = TrialValues({**default, **trial.values})
     if "score_baseline" not in trial.values and {"score_max", "score_baseline"} <= default.keys():
         values["score_baseline"] = default["score_baseline"] / default["score_max"] * values["score_max"]
     return values

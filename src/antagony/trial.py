@@ -483,14 +483,12 @@ def join_periods(case: Case, plan: Plan, sequence: Sequence[str], values: Mappin
         end = begins[k + 1] if k + 1 < len(sequence) else None
         regimen += case.regimen(arm.condition.regimen).shifted(shift)
         probes += [_shifted(p, shift, begin, end, len(sequence)) for p in case.spell_out(arm.condition.probes)]
-        if periods is None:
-            continue
         if len(sequence) == 1:
-            known |= {} if arm.comparator_cue is None else {periods.cue: arm.comparator_cue}
+            known |= {} if arm.comparator_cue is None else {case.cue: arm.comparator_cue}
             continue
         if arm.comparator_cue:
-            probes.append(Probe(periods.cue, set=arm.comparator_cue, start=begin, until=end))
-        if anew and k:
+            probes.append(Probe(case.cue, set=arm.comparator_cue, start=begin, until=end))
+        if periods is not None and anew and k:
             probes.append(Probe(periods.start, set=shift, start=begin, until=end))
     forgotten = periods.restarts if periods and anew and len(sequence) > 1 else ()
     restarts = {state: tuple(begins[1 : len(sequence)]) for state in forgotten}

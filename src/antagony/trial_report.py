@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .analysis import Comparison
 from .figures import INK, LINES, figure_style
 from .files import check_ending, write_whole
-from .trial import TrialRun
+from .trial import TOLERANCES, TrialRun
 from .units import format_time
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def trial_table(answers: Sequence[Answer]) -> dict[str, Any]:
         "seed": run.seed,
         "level": run.level,
         "case_hash": run.ratings.attrs["case_hash"],
+        "tolerances": {"relative": TOLERANCES.relative, "absolute": TOLERANCES.absolute},
         "estimates": trial_rows(answers),
         "findings": comparison_rows(answers),
         "arms": arms,
@@ -213,6 +214,7 @@ def _settings(answers: Sequence[Answer]) -> str:
         f"dropout {run.realism.dropout.replace('_', ' ')}",
         *([f"without {', '.join(off)}"] if off else []),
         f"{failed} patients failed",
+        f"rtol {TOLERANCES.relative:g}, atol {TOLERANCES.absolute:g}",
         f"case {run.ratings.attrs['case_hash']}",
     ]
     return f"{'; '.join(parts)}. No dosing advice."
@@ -247,7 +249,7 @@ def _write_netcdf(answers: Sequence[Answer], path: Path) -> None:
 
     names = [run.mechanism for run, _ in answers]
     whole = xr.concat([run.ratings for run, _ in answers], xr.IndexVariable("mechanism", names), data_vars="all")
-    whole.attrs["mechanism"] = ", ".join(names)
+    whole.attrs |= {"mechanism": ", ".join(names), "rtol": TOLERANCES.relative, "atol": TOLERANCES.absolute}
     whole.to_netcdf(path, engine="h5netcdf")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from .calibration import calibrate_prior
 from .case import Case
 from .claims import ClaimResult, claim_models, judge_claims
+from .display import Column, read_display
 from .errors import CaseError
 from .population import Draws
 from .replay import REPLAY_PATIENTS, Replay, chronic_drugs, replay_studies
@@ -88,7 +89,10 @@ class SourceNote:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer over a case, ready to print; each sentence of `summary` and `fragile` is made from the numbers."""
+    """The answer over a case, ready to print; each sentence of `summary` and `fragile` is made from the numbers.
+
+    `columns` of the picture of all rivals, as the case shows itself.
+    """
 
     title: str
     question: str
@@ -100,13 +104,13 @@ class Verdict:
     studies: tuple[str, ...]
     sources: tuple[SourceNote, ...]
     settings: Settings
+    columns: tuple[Column, ...] = ()
 
 
-SCENES = ("ketamine", "ketamine_naltrexone", "naltrexone")
-"""Scenes that every figure shows, where the case has them; otherwise its first three."""
+SCENES = 3
+"""Scenes that every figure shows: the first ones of the case."""
 
 BAND_DRAWS = 200
-BAND_OUTPUTS = ("nmda_block", "mu_occupancy_antagonist", "mu_relative", "camp_relative", "mtorc1_relative", "score")
 QUANTILES = (0.05, 0.5, 0.95)
 CURVE_POINTS = 161
 CLOSE = 0.05  # share of the findings within which two counts are as good as equal
@@ -145,11 +149,12 @@ def reach_verdict(
         disclaimer=case.disclaimer,
         scenes={name: f"{case.scenes[name].title}: {case.scenes[name].regimen.text()}" for name in _scene_names(case)},
         mechanisms=answers,
-        summary=_summary(answers),
+        summary=_summary(case, answers),
         fragile=_fragile(case, answers),
         studies=_studies(case),
         sources=_sources(case, slugs),
         settings=settings,
+        columns=read_display(case).columns,
     )
 
 
@@ -212,7 +217,10 @@ def _judge(case: Case, slug: str, draws: int, patients: int, seed: int, tell: _T
 
 
 def _scene_names(case: Case) -> list[str]:
-    return [name for name in SCENES if name in case.scenes] or list(case.scenes)[:3]
+    names = list(case.scenes)[:SCENES]
+    if not names:
+        raise CaseError(f"{case.folder / 'case.toml'}: no scene to draw; write one below [scenes.<name>]")
+    return names
 
 
 def _curves(case: Case, slug: str, nominal: Draws, prior: Draws) -> tuple[xr.Dataset, xr.Dataset, list[str]]:
@@ -227,7 +235,7 @@ def _curves(case: Case, slug: str, nominal: Draws, prior: Draws) -> tuple[xr.Dat
     mechanism = case.mechanism_for(slug, {d for arm in arms.values() for d in arm.regimen.drugs})
     curves = simulate(mechanism, arms, times, draws=nominal)
     some = prior.take(np.arange(prior.size) < BAND_DRAWS) if prior.size else nominal
-    outputs = [name for name in BAND_OUTPUTS if name in mechanism.outputs]
+    outputs = [name for name in read_display(case).outputs if name in mechanism.outputs]
     spread = simulate(mechanism, arms, times, draws=some, outputs=outputs)
     bands = spread.isel(subject=0).quantile(QUANTILES, dim="draw", skipna=True)
     bands = xr.Dataset({n: b.transpose("arm", "quantile", "time") for n, b in bands.data_vars.items()})
@@ -237,7 +245,7 @@ def _curves(case: Case, slug: str, nominal: Draws, prior: Draws) -> tuple[xr.Dat
 # --- sentences -------------------------------------------------------------------------------------------------------
 
 
-def _summary(answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
+def _summary(case: Case, answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
     """What the numbers say, in plain words."""
     lines = []
     rivals = [a for a in answers if not a.reference]
@@ -245,7 +253,7 @@ def _summary(answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
         calibrated = (
             ""
             if a.calibrated
-            else "; it cannot be calibrated at nominal values, no outcome scale gives ketamine its published effect"
+            else "; it cannot be calibrated: at nominal values no outcome scale reaches the finding it is solved from"
         )
         kept = sum(r.holds for r in a.claims)
         lines.append(
@@ -256,17 +264,27 @@ def _summary(answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
         best, total = max(a.explains for a in rivals), rivals[0].findings
         near = sorted((a for a in rivals if a.explains >= best - CLOSE * total), key=lambda a: -a.explains)
         leaders, least = [a.slug for a in near], near[-1].explains
-        also = f"{total} findings, of which several concern the same patients"
+        also = f"{total} finding{'s' * (total != 1)}{_shared_patients(case, rivals[0])}"
         if len(leaders) > 1:
             span = f"{best}" if least == best else f"{least} to {best}"
             lines.append(f"A count cannot tell {_listed(leaders)} apart: they explain {span} of {also}.")
         else:
             lines.append(f"Most is explained by {leaders[0]}: {best} of {also}.")
         lines.append("A count of findings is no probability, and agreement within a wide interval is no proof.")
-    lines.append(
-        "Claims test what is said of a mechanism; most come from one hypothesis, and keeping them is no evidence."
-    )
+    lines.append(f"Claims test what is said of a mechanism{_one_source(case)}; keeping them is no evidence.")
     return tuple(lines)
+
+
+def _shared_patients(case: Case, answer: MechanismVerdict) -> str:
+    """Says so where several of the findings that are counted are of one sample."""
+    samples = [case.studies[r.study].sample for r in answer.replays if r.counts and r.study in case.studies]
+    return ", of which several concern the same patients" if len(set(samples)) < len(samples) else ""
+
+
+def _one_source(case: Case) -> str:
+    """Says so where most claims that all mechanisms are asked come from one source."""
+    ((source, most),) = Counter(claim.source for claim in case.claims).most_common(1) or [("", 0)]
+    return f"; most come from one source ({source})" if 2 * most > len(case.claims) > 1 else ""
 
 
 def _fragile(case: Case, answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
@@ -287,8 +305,7 @@ def _fragile(case: Case, answers: Sequence[MechanismVerdict]) -> tuple[str, ...]
     lines += [_doubt(results, len(answers)) for results in doubtful.values()]
     if case.cutoff:
         lines.append(f"Evidence cut-off: {case.cutoff}.")
-    lines.append("Later studies are left out on purpose, so that frozen mechanisms can be asked to predict them.")
-    return tuple(lines)
+    return (*lines, *read_display(case).caveats)
 
 
 def _doubt(results: Sequence[ClaimResult], everyone: int) -> str:

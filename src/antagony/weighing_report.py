@@ -454,7 +454,8 @@ def _print_alone(weighing: Weighing, shown: Sequence[Weighed], console: Console)
         if s.id in chosen
     ]
     if lines:
-        title = f"One study alone: log BF over unexplained [nat], the {len(lines)} that part these most"
+        few = f", the {len(lines)} that part these most" if len(lines) > 1 else ""
+        title = f"One study alone: log BF over unexplained [nat]{few}"
         print_grid(title, [w.slug for w in shown], lines, console)
 
 

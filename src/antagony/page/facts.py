@@ -16,6 +16,7 @@ import numpy as np
 from .. import __version__
 from ..calibration import calibrate
 from ..case import Case
+from ..display import RELATIVE, SCORE, read_display, shown_output
 from ..kernel.webassembly import WebAssembly
 from ..mechanism import Mechanism
 from ..parameters import Parameter
@@ -24,17 +25,16 @@ from ..posterior.answer import Weighing
 from ..replay import Replay
 from ..report import describe_observed
 from ..simulation import UNIT_SCALE, Tolerances
-from ..verdict import BAND_OUTPUTS, MechanismVerdict, Progress, Verdict, read_bibliography
+from ..verdict import MechanismVerdict, Progress, Verdict, read_bibliography
 from .kernels import find_modules
 from .scenes import describe_drug, describe_scenes, drugs_of
 from .still import draw_still
 
 FORMAT = 1
 PATIENTS = 32  # of the bands, a power of two for the points they come from
-RELATIVE = "_relative"  # the ending of an output that is relative to rest
 SHARES = re.compile(r"\b(blocked|block|held|share)\b")  # titles of outputs that are shares between 0 and 1
 RESTING = 1e-6
-SCORE = "score"
+WEIGHT = 70.0  # kg of the typical patient, where no row says
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def gather_facts(
         "compiler": next(iter(modules.values())).compiler,
         "seed": seed,
         "tolerances": {"relative": tolerances.relative, "absolute": tolerances.absolute},
-        "trial": _trial(case, dosing["bodyweight"]),
+        "trial": _trial(case, dosing.get("bodyweight", WEIGHT)),
         "outputs": _outputs(models.values()),
         "nodes": _nodes(case, verdict),
         "tracks": _tracks(case, verdict),
@@ -242,7 +242,7 @@ def _nodes(case: Case, verdict: Verdict) -> dict[str, Any]:
 
 
 def _node(case: Case, answer: MechanismVerdict, symbol: str) -> dict[str, Any]:
-    output = symbol + RELATIVE if symbol + RELATIVE in case.outputs else symbol
+    output = shown_output(case, symbol)
     known = case.outputs[output]
     return {"output": output, "label": known.short or known.title, "kind": _kind(answer, output, known.title)}
 
@@ -258,12 +258,14 @@ def _kind(answer: MechanismVerdict, output: str, title: str) -> str:
 
 
 def _tracks(case: Case, verdict: Verdict) -> list[dict[str, Any]]:
-    """The stacked charts: shares of receptors in one, then each further output by itself."""
+    """The stacked charts: shares in one, named as the column that holds them, then each further output by itself."""
     answer = verdict.mechanisms[0]
-    known = [name for name in BAND_OUTPUTS if name in case.outputs] or [SCORE]
-    kinds = {name: _kind(answer, name, case.outputs[name].title) for name in known if name in answer.curves}
+    display = read_display(case)
+    kinds = {n: _kind(answer, n, case.outputs[n].title) for n in display.outputs if n in answer.curves}
     shares = [name for name, kind in kinds.items() if kind == "share"]
-    tracks = [{"id": "receptors", "title": "Receptors held", "outputs": shares, "kind": "share"}] if shares else []
+    title = next((c.title for c in display.columns if {*shares} == {*c.outputs}), "shares")
+    title = title[:1].upper() + title[1:]
+    tracks = [{"id": "receptors", "title": title, "outputs": shares, "kind": "share"}] if shares else []
     for name, kind in kinds.items():
         if kind != "share":
             title = case.outputs[name].short or case.outputs[name].title

@@ -20,7 +20,7 @@ MOMENTS = 160  # of a curve, besides the marks
 MARKS = (0.0, 1.0, 24.0)  # moments that sentences speak of
 KNEE = 0.25  # hours around the reference dose that are shown widest (asinh axis)
 STEPS = 20  # of a slider, up to twice the scene's dose
-FIRST_LOOK = 1.0  # hours after the last single dose at which a scene opens: NMDA receptors are still blocked then
+FIRST_LOOK = 1.0  # hours after the last single dose at which a scene opens, when most drugs act
 ROUTES = {
     "iv": "into a vein",
     "po": "by mouth",

@@ -70,7 +70,7 @@ def outline_plans(case: Case, plans: Sequence[Plan], *, carry_over: bool = True)
     Probes on what is read late (what a patient notices of the comparator, when a period's placebo course began) need no
     course of their own.
     """
-    late = {case.periods.cue, case.periods.start} if case.periods else set[str]()
+    late = {case.cue, *([case.periods.start] if case.periods else [])}
     asked: list[tuple[Course, float]] = []
     routes: dict[str, list[list[tuple[int, float, Mapping[str, float]]]]] = {}
     for plan in plans:

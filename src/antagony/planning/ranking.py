@@ -89,8 +89,10 @@ def rank_plans(
     for what cannot be asked, in one sentence.
     """
     begun = time.perf_counter()
-    ranker = Ranker(case, ask, progress)
     chosen = filter_plans(list(case.designs.values()) if plans is None else plans, ask.exclude)
+    if not chosen:
+        raise StudyError("no plan is left to rank; write designs/<name>.toml, name a file by --plan, or exclude less")
+    ranker = Ranker(case, ask, progress)
     fit, refused = ranker.refuse(chosen)
     if not fit:
         raise StudyError("no plan is left to rank: " + "; ".join(f"{k}: {v}" for k, v in refused.items()))
@@ -175,7 +177,7 @@ class Ranker:
             if name not in known:
                 raise StudyError(f'--rivals "{name}": no mechanism or class{near_miss(name, known)}')
         if len(named) < 2 or len({*named}) < len(named):
-            raise StudyError("--rivals: name two or more that differ, such as camp_crosstalk,gated_surge or i,iv")
+            raise StudyError(f"--rivals: name two or more that differ, such as {','.join(slugs[:2])}")
         if len({slug for name in named for slug in known[name]}) < sum(len(known[name]) for name in named):
             raise StudyError(f"--rivals {','.join(named)}: one holds the other; rivals exclude each other")
         return {name: known[name] for name in named}

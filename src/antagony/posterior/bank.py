@@ -243,6 +243,11 @@ def lay_out_courses(
     """
     rules = case.rules
     outputs = sorted(outputs)
+    if not courses:
+        raise PosteriorError(
+            f"{case.folder}: no finding can be scored; a weighed study has a primary finding, and weighing.toml says "
+            "below [outputs] what its output is worth"
+        )
     if drugs is None:
         mechanisms = compose_models(case, structure, courses)
     else:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..case import Case
+from ..display import read_display
 from .answer import Number, Weighed, Weighing
 
 DECISIVE = math.log(10)  # Bayes factor of 10: below it the studies do not tell two apart
@@ -111,7 +112,8 @@ def _probabilities(weighing: Weighing, rivals: Sequence[Weighed]) -> str:
         values = [p[w.slug] for p in weighing.probabilities.values()]
         ends = list(dict.fromkeys(_percent(v) for v in (min(values), max(values))))
         shown.append(f"{w.slug} {' to '.join(ends)} %")
-    return f"Over {len(weighing.probabilities)} stated priors over the rivals: {', '.join(shown)}."
+    count = len(weighing.probabilities)
+    return f"Over {f'{count} stated priors' if count > 1 else 'one stated prior'} over the rivals: {', '.join(shown)}."
 
 
 def _percent(share: float) -> str:
@@ -152,8 +154,7 @@ def fragile_sentences(case: Case, weighing: Weighing) -> tuple[str, ...]:
     )
     if case.cutoff:
         lines.append(f"Evidence cut-off: {case.cutoff}.")
-    lines.append("Later studies are left out on purpose, so that frozen mechanisms can be asked to predict them.")
-    return tuple(lines)
+    return (*lines, *read_display(case).caveats)
 
 
 def _turning_rows(weighing: Weighing, best: Weighed, second: Weighed) -> list[str]:
