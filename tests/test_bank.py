@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from antagony import provenance
 from antagony.calibration import study_arm
 from antagony.case import Case, open_case
 from antagony.condition import Probe
@@ -453,10 +454,17 @@ def test_each_early_draw_stands_beside_its_late_ones(
     assert len(np.unique(u[:, early:], axis=0)) == 15
 
 
-def test_a_cloud_is_named_after_what_its_numbers_follow_from() -> None:
-    """Modules that a cloud's module imports, and so on; none that only reads or shows what was stored."""
-    root = Path(cloud.__file__).parent.parent
-    found = cloud._modules_behind(Path(cloud.__file__), root)
-    names = {path.relative_to(root).as_posix() for path in found}
-    assert {"posterior/likelihood.py", "simulation.py", "kernel/symbolic.py", "regimen.py", "rules.py"} <= names
-    assert not {"cli.py", "report.py", "verdict.py", "design.py", "posterior/weighing.py", "__init__.py"} & names
+def test_a_cloud_is_named_after_what_its_numbers_follow_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules that a cloud's module imports, and so on, and the kernel's texts; none that only reads answers."""
+    read: list[str] = []
+
+    def read_bytes(path: Path) -> bytes:
+        read.append(path.relative_to(provenance.ROOT).as_posix())
+        return b""
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    cloud._code.__wrapped__()
+    behind = ("posterior/likelihood.py", "simulation.py", "kernel/symbolic.py", "kernel/solver.h", "rules.py")
+    assert {*behind} <= {*read}
+    apart = ("cli.py", "report.py", "verdict.py", "design.py", "posterior/weighing.py", "kernel/webassembly.h")
+    assert not {*apart} & {*read}

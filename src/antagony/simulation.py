@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-# Absolute tolerances by unit, in multiples of `Tolerances.absolute`: amounts run to 1e5 nmol, concentrations to 1e3 nM.
-UNIT_SCALE = {"nmol": 100.0}
+# Absolute tolerances by unit, in multiples of `Tolerances.absolute`. Doses run from 1e3 (buprenorphine) to 1e5 nmol.
+# With less, what is left in the gut is followed down to nothing: half as many steps again, and no digit of a score.
+UNIT_SCALE = {"nmol": 1e5}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""NONMEM dosing records for any compartmental model, read as NONMEM answers them.
+"""NONMEM dosing records for any compartmental model, read as NONMEM answers them; and a regimen as a data set.
 
     EVID 0 observation, 1 dose, 2 other, 3 reset, 4 reset and dose
     RATE > 0 given (lasts F AMT / RATE), -1 modelled rate, -2 modelled duration (at F AMT / D), 0 instantaneous
@@ -14,12 +14,15 @@ DUR, which other tools know, is a stated duration where RATE is 0 or -2 and the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RegimenError, near_miss
-from ..regimen import read_event, record_reader, whole
+from ..regimen import Regimen, from_table, read_event, record_reader, to_table, whole
 from ..schedule import PlacedDose
 
 if TYPE_CHECKING:
@@ -27,6 +30,82 @@ if TYPE_CHECKING:
 
 FOREIGN_COLUMNS = {"TINF": "RATE = AMT / TINF", "ALAG": "a lag of the compartment", "TLAG": "a lag of the compartment"}
 """Dosing columns of other tools that NONMEM does not know, and what to write instead."""
+
+DATES = ("DATE", "DAT1", "DAT2", "DAT3")
+"""Columns that make NONMEM count TIME from a day's midnight."""
+
+_READ = ("ID", "TIME", "AMT", "RATE", "DUR", "CMT", "EVID", "II", "ADDL", "SS")
+_EMPTY = ("", ".", "nan", "none", "<na>", "nat")
+
+HEAVIEST = 500.0  # kg; a weight in grams is a slip
+
+
+def dataset_text(regimen: Regimen, weights: Sequence[float] = ()) -> str:
+    """A regimen as a NONMEM data set (CSV, one row a dose), for one subject, or for one of each body weight [kg].
+
+    Columns ID, those of `regimen.TABLE_COLUMNS`, and WT where weights are given: then a dose per kg becomes that
+    patient's amount and PERKG is 0. DRUG and ROUTE are words: DROP them in $INPUT. Raises RegimenError for a weight
+    that is none.
+    """
+    import pandas as pd
+
+    doses = to_table(regimen)
+    if not weights:
+        doses.insert(0, "ID", 1)
+        return doses.to_csv(index=False, lineterminator="\n")
+    for weight in weights:
+        if not (math.isfinite(weight) and 0 < weight <= HEAVIEST):
+            raise RegimenError(f"a body weight of {weight:g} kg; write kilograms, such as 70")
+    table = pd.concat([doses] * len(weights), ignore_index=True)
+    table.insert(0, "ID", [n for n in range(1, len(weights) + 1) for _ in range(len(doses))])
+    table.insert(1, "WT", [float(weight) for weight in weights for _ in range(len(doses))])
+    per_kg = table["PERKG"] == 1
+    table.loc[per_kg, "AMT"] *= table["WT"]
+    table.loc[per_kg & (table["RATE"] > 0), "RATE"] *= table["WT"]
+    return table.assign(PERKG=0).to_csv(index=False, lineterminator="\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One subject of a data set: what is given, and the body weight [kg] where the set has one."""
+
+    regimen: Regimen
+    weight: float | None = None
+
+
+def read_dataset(path: Path | str) -> dict[int, Regimen]:
+    """The regimen of each subject (ID) of a data set that `dataset_text` wrote; raises RegimenError naming the file."""
+    return {number: subject.regimen for number, subject in read_subjects(path).items()}
+
+
+def read_subjects(path: Path | str) -> dict[int, Subject]:
+    """Each subject (ID) of a data set in the form of `dataset_text`; raises RegimenError naming the file."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, keep_default_na=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise RegimenError(f"{path}: no table can be read there ({cause})") from None
+    if "ID" not in table:
+        raise RegimenError(f"{path}: there is no column ID{near_miss('ID', table.columns)}")
+    try:
+        table["ID"] = table["ID"].astype(int)
+        groups = table.groupby("ID")
+        return {number: _read_subject(number, pd.DataFrame(groups.get_group(number))) for number in groups.groups}
+    except (RegimenError, ValueError) as error:
+        raise RegimenError(f"{path}: {error}") from None
+
+
+def _read_subject(number: int, rows: pd.DataFrame) -> Subject:
+    regimen = from_table(rows.drop(columns="WT", errors="ignore"))
+    if "WT" not in rows:
+        return Subject(regimen)
+    weights = {float(weight) for weight in rows["WT"]}
+    weight = weights.pop()
+    if weights or not (math.isfinite(weight) and 0 < weight <= HEAVIEST):
+        raise RegimenError(f"ID {number}: WT must be one weight in kg, the same in all its rows")
+    return Subject(regimen, weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +126,12 @@ class Compartment:
 def read_records(frame: pd.DataFrame, compartments: Mapping[int, Compartment]) -> dict[Any, list[PlacedDose]]:
     """Doses of each subject by its ID, in the order of the table; subjects without doses have an empty list.
 
-    Column names may be in any case; TIME is needed, ID makes several subjects, "." is 0. Without EVID, a record with
-    dosing information is a dose. Raises RegimenError with the number of the record (1 = the first row) for codes and
-    combinations that have no meaning; none is ignored.
+    Column names may be in any case; TIME and AMT are needed, ID makes several subjects, "." is 0. Without EVID, a
+    record with dosing information is a dose. Raises RegimenError with the number of the record (1 = the first row) for
+    codes and combinations that have no meaning; none is ignored. Columns that no compartment names are not read.
     """
     table = frame.rename(columns={column: str(column).upper() for column in frame.columns})
-    if len(set(table.columns)) != len(table.columns):
-        raise RegimenError("two columns differ only in upper and lower case")
-    if "TIME" not in table:
-        raise RegimenError(f"there is no column TIME{near_miss('TIME', table.columns)}")
-    for column, instead in FOREIGN_COLUMNS.items():
-        if column in table and column not in _settings(compartments):
-            raise RegimenError(f"column {column} is no data item of NONMEM; give {instead}")
+    _check_columns([str(column) for column in frame.columns], _settings(compartments))
     records: dict[Any, list[_Record]] = {}
     for number, row in enumerate(table.to_dict("records"), start=1):
         try:
@@ -69,6 +142,28 @@ def read_records(frame: pd.DataFrame, compartments: Mapping[int, Compartment]) -
     for rows in records.values():
         _check_order(rows)
     return {label: [record.dose for record in rows if record.dose is not None] for label, rows in records.items()}
+
+
+def _check_columns(columns: list[str], settings: set[str]) -> None:
+    """Refuse columns that are missing, stand twice or would be misread; `settings` are those that compartments name."""
+    known = {*_READ, *settings}
+    seen: dict[str, str] = {}
+    for column in columns:
+        name = column.upper()
+        if twin := seen.get(name):
+            pair = f"column {name} stands twice" if twin == column else f'"{twin}" and "{column}" are one column'
+            raise RegimenError(f"{pair}; leave one out")
+        seen[name] = column
+        again = re.fullmatch(r"(.+)\.\d+", name)  # how pandas reads the second of two equal headings
+        if again and again[1] in known and name not in known:
+            raise RegimenError(f"column {again[1]} stands twice (the second as {column}); leave one out")
+        if name in FOREIGN_COLUMNS and name not in settings:
+            raise RegimenError(f"column {name} is no data item of NONMEM; give {FOREIGN_COLUMNS[name]}")
+        if name in DATES:
+            raise RegimenError(f"column {name} makes TIME a time of day; give TIME in hours from one beginning instead")
+    for name in ("TIME", "AMT"):
+        if name not in seen:
+            raise RegimenError(f"there is no column {name}{near_miss(name, seen)}")
 
 
 def _settings(compartments: Mapping[int, Compartment]) -> set[str]:
@@ -92,8 +187,9 @@ class _Record:
 
 def _read_record(number: int, row: Mapping[str, Any], compartments: Mapping[int, Compartment]) -> _Record:
     value = record_reader(row)
-    if str(row["TIME"]).strip().lower() in ("", ".", "nan", "none"):
-        raise RegimenError("TIME is missing")
+    for column in ("ID", "TIME"):
+        if column in row and _is_empty(row[column]):
+            raise RegimenError(f"{column} is missing")
     time, event = value("TIME"), read_event(row)
     compartment = whole(value("CMT"), "CMT")
     if event in (0, 2):
@@ -113,7 +209,7 @@ def _read_record(number: int, row: Mapping[str, Any], compartments: Mapping[int,
         amount=value("AMT"),
         time=time,
         lag=_read_setting(place.lag, row),
-        bioavailability=_read_setting(place.bioavailability, row),
+        bioavailability=_read_share(place.bioavailability, row),
         **_read_rate(value("RATE"), value("AMT"), duration, place, row),
         interval=value("II"),
         additional=whole(value("ADDL"), "ADDL"),
@@ -152,6 +248,17 @@ def _read_setting(setting: float | str, row: Mapping[str, Any]) -> float:
     if setting.upper() not in row:
         raise RegimenError(f'there is no column "{setting}"{near_miss(setting.upper(), row)}')
     return record_reader(row)(setting.upper())
+
+
+def _read_share(setting: float | str, row: Mapping[str, Any]) -> float:
+    """Bioavailability; an empty cell is no 0, for then the dose would vanish."""
+    if isinstance(setting, str) and _is_empty(row.get(setting.upper(), 1.0)):
+        raise RegimenError(f"{setting.upper()} is empty; write 1 where the whole dose is available")
+    return _read_setting(setting, row)
+
+
+def _is_empty(cell: Any) -> bool:  # noqa: ANN401 - whatever a table holds
+    return str(cell).strip().lower() in _EMPTY
 
 
 def _check_order(rows: list[_Record]) -> None:

@@ -29,6 +29,7 @@ from .library import Kernel, load_kernel
 
 FLAGS = ("-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-w")
 SCHEDULING = ("-fschedule-insns", "-fsched-pressure")  # gcc lays independent chains side by side
+GENERATOR = ("symbolic.py", "c_source.py", "rodas5p.py", "vector.h", "solver.h")  # what turns a model into C
 LARGE = 30  # states above which -O1 is enough: seldom used models, whose compilation would outlast their use
 
 
@@ -118,10 +119,9 @@ def _key(sbml: str, request: dict, compiler: Compiler, target: Target) -> str:
 def _generator() -> tuple[str, ...]:
     """Versions and texts of what turns a model into C."""
     package = Path(__file__).parent
-    sources = ("symbolic.py", "c_source.py", "rodas5p.py", "vector.h", "solver.h")
     return (
         *(version(name) for name in ("sympy", "python-libsbml")),
-        *((package / name).read_text(encoding="utf-8") for name in sources),
+        *((package / name).read_text(encoding="utf-8") for name in GENERATOR),
     )
 
 

@@ -24,8 +24,9 @@ from ..kernel.build import cache_folder, find_compiler
 from ..population import Draws
 from ..posterior.again import match_draws
 from ..posterior.bank import Carried, Layout, lay_out_courses, load_arrays, run_courses, store_arrays
-from ..posterior.cloud import Cloud, Effort, _modules_behind, cloud_path, resample_cloud
+from ..posterior.cloud import Cloud, Effort, cloud_path, resample_cloud
 from ..posterior.weighing import gather_clouds, weigh_structures
+from ..provenance import fingerprint_code
 from ..simulation import build_kernels
 from .forecast import Forecaster, Outline, Posterior, outline_plans
 from .information import GROUPS, Expected
@@ -229,11 +230,7 @@ def run_early(layout: Layout, posterior: Posterior) -> Carried:
 @cache
 def _code() -> str:
     """Fingerprint of the modules that a forecast follows from, beside those of a cloud."""
-    root = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for path in sorted(_modules_behind(Path(__file__), root) | {root / "design.py"}):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
+    return fingerprint_code(__file__, beside=["design.py"])
 
 
 def _path(case: Case, source: Source, plan: Plan, question: Question, drugs: Sequence[str]) -> Path:

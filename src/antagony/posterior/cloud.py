@@ -9,7 +9,6 @@ are stored by the fingerprint of all that they follow from, so that a stopped ru
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,8 @@ from scipy.special import ndtr, ndtri
 
 from ..case import Case
 from ..errors import PosteriorError
-from ..kernel.build import cache_folder, find_compiler
+from ..kernel.build import GENERATOR, cache_folder, find_compiler
+from ..provenance import fingerprint_code
 from ..study import Study
 from .bank import (
     Carried,
@@ -333,36 +333,8 @@ def cloud_path(case: Case, structure: Structure, effort: Effort, seed: int) -> P
 
 @cache
 def _code() -> str:
-    """Fingerprint of the modules that a cloud's numbers can follow from: this one, all that it imports, and so on."""
-    root = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    templates = {p for p in (root / "kernel").glob("*") if p.is_file()}
-    for path in sorted(_modules_behind(Path(__file__), root) | templates):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _modules_behind(path: Path, root: Path) -> set[Path]:
-    """A module and all that it imports, and so on; trials that might be run are left out."""
-    found, waiting = {root / "design.py"}, [path]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += _imported(path, root)
-    return found - {root / "design.py"}
-
-
-def _imported(path: Path, root: Path) -> list[Path]:
-    """Modules of this package that a module imports anywhere in its text."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or not node.level:
-            continue
-        folder = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-        places = [folder, *(folder / name.name for name in node.names)]
-        found += [p.with_suffix(".py") for p in places if p != root and p.with_suffix(".py").is_file()]
-    return found
+    """Fingerprint of what a cloud's numbers can follow from; trials that might be run are left out."""
+    return fingerprint_code(__file__, beside=(f"kernel/{name}" for name in GENERATOR), without=["design.py"])
 
 
 def _store(case: Case, cloud: Cloud, effort: Effort, seed: int) -> None:
