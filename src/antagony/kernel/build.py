@@ -118,7 +118,10 @@ def _key(sbml: str, request: dict, compiler: Compiler, target: Target) -> str:
 def _generator() -> tuple[str, ...]:
     """Versions and texts of what turns a model into C."""
     package = Path(__file__).parent
-    sources = ("symbolic.py", "c_source.py", "rodas5p.py", "vector.h", "solver.h")
+    sources = (
+        *("symbolic.py", "triggers.py", "event_source.py", "c_source.py", "rodas5p.py"),
+        *("vector.h", "solver.h", "events.h"),
+    )
     return (
         *(version(name) for name in ("sympy", "python-libsbml")),
         *((package / name).read_text(encoding="utf-8") for name in sources),
