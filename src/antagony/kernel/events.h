@@ -1,7 +1,7 @@
 /* Events of the model itself. A condition is judged at every stop, just after it, and inside a step where one of the
    gaps that it hangs on changes its sign; there the step ends, at the first moment that has the new sign. */
 
-enum { CHATTERING = 4, TIED = 5, NO_DELAY = 6, QUEUE_FULL = 7 };
+enum { CHATTERING = 4, ACCUMULATING = 5, TIED = 6, NO_DELAY = 7, QUEUE_FULL = 8 };
 #define BURST (1000 + 20 * NEVENT) /* executions at one moment: more have no end */
 
 static void begin_events(const Task *task, Lane *lane) {
@@ -72,7 +72,7 @@ static int choose(Lane *lane, int l, const V *priority) {
 
 /* --- execution */
 
-/* Executions without end show as very many at one moment, or as one event's at ever shorter intervals. */
+/* Executions without end: very many at one moment, or one event's at ever shorter intervals, as of a ball that bounces. */
 static void watch_rhythm(Lane *lane, int e) {
   Rhythm *r = &lane->rhythm[e];
   if (lane->now - lane->burst_began > 1e-12 * fabs(lane->now)) lane->burst_began = lane->now, lane->burst = 0;
@@ -81,7 +81,7 @@ static void watch_rhythm(Lane *lane, int e) {
   if (!(interval > 0)) return;
   if (interval < r->interval) r->shorter++;
   else r->shorter = 0, r->longest = interval;
-  if (r->shorter >= 4 && interval < 1e-6 * r->longest) lane->trouble = CHATTERING;
+  if (r->shorter >= 4 && interval < 1e-6 * r->longest) lane->trouble = ACCUMULATING;
   r->interval = interval, r->last = lane->now;
 }
 
@@ -210,10 +210,13 @@ static void examine(const Work *w, int l, V t, V h, V middle, double a, double b
     int changes = 0;
     double sign = 0;
     for (int i = 0; i <= DEGREE; i++) {
-      double c = 0;
-      for (int j = 0; j <= DEGREE; j++) c += BERNSTEIN[i][j] * gap[j][g];
-      changes += c * sign < 0;
-      if (c > 0 || c < 0) sign = c > 0 ? 1 : -1;
+      double c = 0, noise = 0;
+      for (int j = 0; j <= DEGREE; j++) {
+        const double term = BERNSTEIN[i][j] * gap[j][g];
+        c += term, noise += 2e-15 * fabs(term);
+      }
+      changes += c * sign < -noise;
+      if (c > noise || c < -noise) sign = c > 0 ? 1 : -1;
     }
     span->first[g] = gap[0][g], span->last[g] = gap[DEGREE][g], span->changes[g] = changes;
     if (changes > span->most) span->most = changes;
@@ -238,7 +241,7 @@ static double crossing(const Work *w, int l, V t, V h, V middle, double a, doubl
     x1 = x, f1 = f;
     const double least = FINEST / fabs(x2 - x1), xi = (x1 - x2) / (x3 - x2), phi = (f1 - f2) / (f3 - f2);
     part = 0.5;
-    if (tries < 40 && phi * phi < xi && (1 - phi) * (1 - phi) < 1 - xi)
+    if (tries < 16 && phi * phi < xi && (1 - phi) * (1 - phi) < 1 - xi)
       part = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2);
     if (!(part > least)) part = least;
     if (part > 1 - least) part = 1 - least;
@@ -282,9 +285,8 @@ static void seek(Work *w, int l, V t, V h, V middle, int busy) {
           const double found = crossing(w, l, t, h, middle, a, b, g, &span, &at);
           if (found < first) first = found;
         }
-      b = first - 4 * FINEST; /* a gap that was zero at a may have moved away from there */
-      if (b > a) look(w, t, h, middle, K(b), &at);
-      if (b > a && differs(lane, &at, l)) b = change(w, l, t, h, middle, a, b, &at);
+      look(w, t, h, middle, K(b = a + 0.5 * (first - a)), &at);
+      if (differs(lane, &at, l)) b = change(w, l, t, h, middle, a, b, &at); /* a gap that was zero at a moved away */
       else look(w, t, h, middle, K(b = first), &at);
     } else if (differs(lane, &at, l)) b = change(w, l, t, h, middle, a, b, &at);
     for (int e = 0; e < NEVENT; e++)

@@ -28,9 +28,10 @@ class Status(IntEnum):
     STEP_TOO_SMALL = 2
     NOT_A_NUMBER = 3
     CHATTERING = 4
-    TIED = 5
-    NO_DELAY = 6
-    QUEUE_FULL = 7
+    ACCUMULATING = 5
+    TIED = 6
+    NO_DELAY = 7
+    QUEUE_FULL = 8
 
     @property
     def advice(self) -> str:
@@ -40,10 +41,11 @@ class Status(IntEnum):
             1: "more steps than allowed: raise max_steps, or look for a rate that never settles",
             2: "the step shrank to nothing: a rate jumps or grows without bound; look at the states at that time",
             3: "a rate is not a number: a negative base of a fractional power, a division by 0 or a missing value",
-            4: "events of the model follow one another without end: look at what they set and at their triggers",
-            5: "two events of the model have equal priority at one moment, so that SBML leaves their order to chance",
-            6: "the delay of an event of the model is negative or not a number",
-            7: "more events of the model wait for their delay than the kernel keeps",
+            4: "events of the model follow one another without end at one moment: look at what they set and at their triggers",
+            5: "an event of the model comes at ever shorter intervals, without end before a moment that is near",
+            6: "two events of the model have equal priority at one moment, so that SBML leaves their order to chance",
+            7: "the delay of an event of the model is negative or not a number",
+            8: "more events of the model wait for their delay than the kernel keeps",
         }[int(self)]
 
 
