@@ -14,7 +14,9 @@ static void begin_events(const Task *task, Lane *lane) {
 
 /* --- the queue */
 
-static int is_near(double a, double b) { return fabs(a - b) <= 1e-15 * (fabs(a) + fabs(b)); }
+#define ROUNDING 1e-12 /* times closer than this share of themselves are kept apart by rounding alone */
+
+static int is_near(double a, double b) { return fabs(a - b) <= ROUNDING * fabs(b); }
 
 /* A time that rounding alone keeps apart from a stop, an output or another event is that one's. */
 static double shared_time(const Task *task, const Lane *lane, double time) {
@@ -191,9 +193,6 @@ static V survey(const Task *task, const Work *w, V t, V h, V middle, int *busy) 
   return error;
 }
 
-/* How far the time of a zero may be off by rounding. */
-static double slack(double time, double h) { return 1e-15 * (fabs(time) + h); }
-
 /* The gaps of one lane between two points of the step. */
 typedef struct { double first[NGAP], last[NGAP]; int changes[NGAP], most; } Span;
 
@@ -234,12 +233,12 @@ static double crossing(const Work *w, int l, V t, V h, V middle, double a, doubl
   const double first = span->first[g], last = span->last[g], up = last > 0 || (last == 0 && first < 0) ? 1 : -1;
   double x1 = b, f1 = up * last, x2 = a, f2 = up * first, x3 = a, f3 = f2, part = 0.5;
   if (!(f2 < 0)) f3 = f2 = -2.3e-308; /* a zero at a, from which the gap first moves away */
-  for (int tries = 0; fabs(x2 - x1) > 2 * FINEST; tries++) {
+  for (int tries = 0; fabs(x2 - x1) > 2 * FINEST * (fabs(x1) + 1e-6); tries++) { /* a clock adds these errors up */
     const double x = x1 + part * (x2 - x1), f = up * gap_at(w, l, t, h, middle, x, g, at);
     if ((f > 0) == (f1 > 0)) x3 = x1, f3 = f1;
     else x3 = x2, f3 = f2, x2 = x1, f2 = f1;
     x1 = x, f1 = f;
-    const double least = FINEST / fabs(x2 - x1), xi = (x1 - x2) / (x3 - x2), phi = (f1 - f2) / (f3 - f2);
+    const double least = FINEST * (fabs(x1) + 1e-6) / fabs(x2 - x1), xi = (x1 - x2) / (x3 - x2), phi = (f1 - f2) / (f3 - f2);
     part = 0.5;
     if (tries < 16 && phi * phi < xi && (1 - phi) * (1 - phi) < 1 - xi)
       part = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2);
@@ -304,8 +303,8 @@ static void seek(Work *w, int l, V t, V h, V middle, int busy) {
     }
   }
   if (!lane->cut) return;
-  lane->shown = lane->reach - slack(lane->reach, LANE(h, l));
-  if (lane->hits && lane->reach >= lane->stop - slack(lane->stop, LANE(h, l))) lane->cut = 0, lane->shown = lane->stop;
+  lane->shown = lane->reach - ROUNDING * fabs(lane->reach);
+  if (lane->hits && lane->stop - lane->reach <= 1e-15 * (fabs(lane->stop) + LANE(h, l))) lane->cut = 0, lane->shown = lane->stop;
 }
 
 /* Where a trigger cut a step short: the events, then the outputs due, those included that rounding alone keeps apart. */
@@ -316,7 +315,8 @@ static void arrive_within(const Task *task, Work *w, int l, double h) {
   lane->now = lane->reach;
   lane->cut = 0;
   happen(task, w, l, middle);
-  while (lane->output < task->times && output_time(task, lane) <= lane->now + slack(lane->now, h)) keep_row(task, w, l);
+  while (lane->output < task->times && output_time(task, lane) <= lane->now + ROUNDING * fabs(lane->now))
+    keep_row(task, w, l);
   lane->stop = next_stop(task, lane);
 }
 #endif
