@@ -233,17 +233,20 @@ static double crossing(const Work *w, int l, V t, V h, V middle, double a, doubl
   const double first = span->first[g], last = span->last[g], up = last > 0 || (last == 0 && first < 0) ? 1 : -1;
   double x1 = b, f1 = up * last, x2 = a, f2 = up * first, x3 = a, f3 = f2, part = 0.5;
   if (!(f2 < 0)) f3 = f2 = -2.3e-308; /* a zero at a, from which the gap first moves away */
-  for (int tries = 0; fabs(x2 - x1) > 2 * FINEST * (fabs(x1) + 1e-6); tries++) { /* a clock adds these errors up */
+  double nudge = FINEST;
+  for (int tries = 0; fabs(x2 - x1) > 2 * FINEST * (fabs(x1) + 1e-3); tries++) { /* a clock adds these errors up */
     const double x = x1 + part * (x2 - x1), f = up * gap_at(w, l, t, h, middle, x, g, at);
-    if ((f > 0) == (f1 > 0)) x3 = x1, f3 = f1;
-    else x3 = x2, f3 = f2, x2 = x1, f2 = f1;
+    if ((f > 0) == (f1 > 0)) x3 = x1, f3 = f1, nudge *= 16; /* beyond where rounding decides the sign */
+    else x3 = x2, f3 = f2, x2 = x1, f2 = f1, nudge = FINEST;
     x1 = x, f1 = f;
-    const double least = FINEST * (fabs(x1) + 1e-6) / fabs(x2 - x1), xi = (x1 - x2) / (x3 - x2), phi = (f1 - f2) / (f3 - f2);
+    const double least = nudge * (fabs(x1) + 1e-3) / fabs(x2 - x1);
+    const double xi = (x1 - x2) / (x3 - x2), phi = (f1 - f2) / (f3 - f2);
     part = 0.5;
-    if (tries < 16 && phi * phi < xi && (1 - phi) * (1 - phi) < 1 - xi)
+    if (tries < 40 && phi * phi < xi && (1 - phi) * (1 - phi) < 1 - xi)
       part = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2);
     if (!(part > least)) part = least;
     if (part > 1 - least) part = 1 - least;
+    if (!(part > 0 && part < 1)) part = 0.5;
   }
   return f1 > 0 ? x1 : x2;
 }
@@ -251,14 +254,12 @@ static double crossing(const Work *w, int l, V t, V h, V middle, double a, doubl
 /* First point after a at which a trigger is not what it was, where no gap's zero tells it: at once, at b, or between. */
 static double change(const Work *w, int l, V t, V h, V middle, double a, double b, Sight *at) {
   const Lane *lane = &w->lane[l];
-  double probe = a + FINEST;
-  for (;;) {
-    if (!(probe > a && probe < b)) break;
+  double reach = FINEST; /* it mostly lies close to a */
+  while (b - a > 2 * FINEST) {
+    const double probe = a + (reach < 0.5 * (b - a) ? reach : 0.5 * (b - a));
     look(w, t, h, middle, K(probe), at);
-    if (differs(lane, at, l)) b = probe;
-    else a = probe;
-    if (b - a <= 2 * FINEST) break;
-    probe = a + 0.5 * (b - a);
+    if (differs(lane, at, l)) b = probe, reach = 1;
+    else a = probe, reach *= 16;
   }
   look(w, t, h, middle, K(b), at);
   return b;
