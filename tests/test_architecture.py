@@ -24,6 +24,8 @@ LAYERS = (
     ("design",),
     ("analysis",),
     ("kernel", "kernel.rodas5p", "kernel.symbolic", "kernel.library"),
+    ("kernel.triggers",),
+    ("kernel.event_source",),
     ("kernel.c_source",),
     ("kernel.build",),
     ("kernel.webassembly",),

@@ -204,6 +204,12 @@ def test_a_condition_on_time_is_a_stop_and_not_stepped_across() -> None:
     np.testing.assert_allclose(got, [0, 3.5, 7.0, 7.0], rtol=1e-12, atol=1e-12)
 
 
+def test_the_time_of_a_condition_may_be_computed_by_a_rule() -> None:
+    kernel = build_kernel(sbml("x' = piecewise(5, time > on, 0); x = 0; half = 0.65; on := 2*half"))
+    got = kernel.solve(kernel.defaults, [1.3, 2.0], outputs=["x"], rtol=1e-2, atol=1e-2).values[0, :, 0]
+    np.testing.assert_allclose(got, [0, 3.5], rtol=1e-12, atol=1e-12)
+
+
 def test_portable_bits_match_another_compiler_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without contraction and libm the lanes' width and the compiler's level change no bit."""
     text, times = sbml(ORAL.replace("k*body", "k*body^p/(3^p + body^p)") + "; p = 1.7"), np.linspace(0, 30, 11)
@@ -272,7 +278,7 @@ def test_a_missing_compiler_names_both_remedies(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("x' = -x; x = 1; at (x < 0.5): x = 2", "events"),
+        ("x' = -x; x = 1; at (x == 0.5): x = 2", "trigger that asks whether moving quantities are equal"),
         ("x' = delay(x, 1); x = 1", "delay"),
     ],
 )

@@ -95,14 +95,27 @@ def test_piecewise_of_time_switches_at_its_time() -> None:
     np.testing.assert_allclose(run["x"], 2 * np.minimum(TIMES, 1.25), atol=1e-8)
 
 
-def test_an_event_goes_to_libroadrunner_and_one_line_says_so() -> None:
-    text = "model m\n  compartment C = 1; species S in C = 6; k = 0.5\n  J: S -> ; k * S\n  at time > 1.5: S = 6\nend"
+def test_an_event_is_the_kernels() -> None:
+    text = "model m\n  compartment C = 1; species S in C = 6; k = 0.5\n  J: S -> ; k * S\n  at time >= 1.5: S = 6\nend"
     run = simulate_sbml(antimony(text), TIMES)
-    assert run.attrs["engine"].startswith("libRoadRunner 2.")
-    assert run.attrs["engine_reason"] == "the kernel does not cover events inside the model (1 found)"
+    assert run.attrs["engine"] == "kernel"
     want = np.where(TIMES < 1.5, 6 * np.exp(-0.5 * TIMES), 6 * np.exp(-0.5 * (TIMES - 1.5)))
-    away = TIMES != 1.5
-    np.testing.assert_allclose(run["S"][away], want[away], rtol=1e-6)
+    np.testing.assert_allclose(run["S"], want, rtol=1e-7)
+
+
+def test_events_in_an_order_of_chance_go_to_libroadrunner_and_one_line_says_so() -> None:
+    text = "model m\n  y = 0; y' = 1; a = 0\n  at y > 1.5, priority=1: a = 1\n  at y > 1.5, priority=1: a = 2\nend"
+    run = simulate_sbml(antimony(text), TIMES, outputs=["y", "a"])
+    assert run.attrs["engine"].startswith("libRoadRunner 2.")
+    assert run.attrs["engine_reason"].startswith("the kernel stopped at time 1.5: two events of the model have equal pri")
+    np.testing.assert_allclose(run["y"], TIMES, atol=1e-6)
+    assert run["a"][0] == 0 and run["a"][-1] in (1, 2)
+
+
+def test_events_without_end_are_given_to_nobody() -> None:
+    text = "model m\n  x = -1; x' = r; r = 1\n  at x > 0: r = -1\n  at x < 0: r = 1\nend"
+    with pytest.raises(SimulationError, match="stopped at time 1: events of the model follow one another without end"):
+        simulate_sbml(antimony(text), TIMES)
 
 
 def test_a_condition_that_holds_for_a_moment_only_is_seen() -> None:
@@ -124,6 +137,10 @@ def test_a_level_2_stoichiometry_that_is_computed_is_used() -> None:
     run = simulate_sbml(text, TIMES)
     np.testing.assert_allclose(run["S"], 6 * TIMES, rtol=1e-7)
     assert run.time.attrs["units"] == "second"
+    with pytest.raises(SimulationError, match='no quantity "p"'):
+        simulate_sbml(text, TIMES, outputs=["p"])
+    with pytest.raises(SimulationError, match='nothing called "p" to set'):
+        simulate_sbml(text, TIMES, changes={"p": 2})
 
 
 def test_a_quantity_called_time_is_told_from_time() -> None:
@@ -153,7 +170,7 @@ def test_submodels_are_flattened() -> None:
 
 def test_changes_are_used_by_either_engine() -> None:
     decay = "model m\n  compartment C = 4; species S in C = 6; k = 0.5\n  J: S -> ; k * S * C\n"
-    event = f"{decay}  e = 0; at time > 100: e = 1\n"
+    event = f"{decay}  e = 0; at S == 100: e = 1\n"
     for text, engine in ((decay, "kernel"), (event, "libRoadRunner")):
         run = simulate_sbml(antimony(f"{text}end"), TIMES, outputs=["S"], changes={"k": 1, "S": 3, "C": 2})
         assert run.attrs["engine"].startswith(engine)
@@ -213,15 +230,15 @@ def test_what_neither_engine_covers_is_refused_by_name(name: str) -> None:
 
 
 def test_time_as_a_name_is_not_given_to_libroadrunner() -> None:
-    text = antimony("model m\n  y = 0; y' = 1; clock = 0; at y > 1: clock = 1\nend").replace('"clock"', '"time"')
+    text = antimony("model m\n  y = 0; y' = 1; clock = 0; at y == 1: clock = 1\nend").replace('"clock"', '"time"')
     with pytest.raises(UnsupportedError, match='quantity called "time"'):
         simulate_sbml(text, TIMES, outputs=["y"])
 
 
 def test_without_libroadrunner_the_error_says_what_and_how(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "roadrunner", None)
-    text = antimony("model m\n  y = 0; y' = 1; at y > 1: y = 0\nend")
-    with pytest.raises(UnsupportedError, match=r'events inside the model.*pip install "antagony\[reference\]"'):
+    text = antimony("model m\n  y = 0; y' = 1; at y == 1: y = 0\nend")
+    with pytest.raises(UnsupportedError, match=r'equal or unequal.*pip install "antagony\[reference\]"'):
         simulate_sbml(text, TIMES)
 
 

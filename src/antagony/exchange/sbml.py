@@ -79,8 +79,8 @@ class SbmlModel:
 
     @cached_property
     def references(self) -> tuple[Any, ...]:
-        """Species references that have an identifier: their stoichiometry is a quantity."""
-        reactions = items(self.model.getListOfReactions())
+        """Species references that have an identifier: from Level 3 on their stoichiometry is a quantity."""
+        reactions = items(self.model.getListOfReactions()) if self.model.getLevel() > 2 else []
         return tuple(reference for r in reactions for reference in participants(r) if reference.isSetId())
 
     @cached_property
@@ -187,7 +187,8 @@ class SbmlModel:
             libsbml.SBML_LOCAL_PARAMETER: "setValue",
             libsbml.SBML_SPECIES_REFERENCE: "setStoichiometry",
         }
-        if item is None or item.getTypeCode() not in setters:
+        label = item is not None and item.getTypeCode() == libsbml.SBML_SPECIES_REFERENCE and model.getLevel() < 3
+        if item is None or label or item.getTypeCode() not in setters:
             known = [n for n in self.quantities if model.getReaction(n) is None]
             raise SimulationError(f'the model has nothing called "{name}" to set{near_miss(name, known)}')
         model.removeInitialAssignment(name)
@@ -223,7 +224,7 @@ def open_sbml(text: str) -> SbmlModel:
     model = document.getModel()
     _refuse_constructs(model)
     read_as = tuple(solve_algebraic(model))
-    if (model.getLevel() < 3 and _forget_references(model)) or read_as:
+    if read_as:
         text = libsbml.writeSBMLToString(document)
     return SbmlModel(text, document, read_as)
 
@@ -345,14 +346,6 @@ def _flatten(document: Any) -> None:  # noqa: ANN401
     if document.convert(how) != libsbml.LIBSBML_OPERATION_SUCCESS:
         log = document.getErrorLog().toString().strip()
         raise UnsupportedError(f"libSBML cannot flatten this hierarchical model (comp): {' '.join(log.split())[:300]}")
-
-
-def _forget_references(model: Any) -> bool:  # noqa: ANN401
-    """Drop identifiers of Level 2 species references: no formula may use them there; the kernel would read a number."""
-    named = [p for r in items(model.getListOfReactions()) for p in participants(r) if p.isSetId()]
-    for reference in named:
-        reference.unsetId()
-    return bool(named)
 
 
 # --- what neither engine covers --------------------------------------------------------------------------------------

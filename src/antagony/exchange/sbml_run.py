@@ -76,7 +76,7 @@ def simulate_sbml(
         values, engine = _by_kernel(question), "kernel"
         reason = "the model lies in the kernel's range"
     except UnsupportedError as refusal:
-        reason = str(refusal).replace(" (doses come from a regimen)", "")
+        reason = str(refusal)
         values, engine = _by_roadrunner(question, reason)
     return _dataset(question, values, engine, reason)
 
@@ -95,6 +95,8 @@ def _by_kernel(question: _Question) -> Array:
         status, when = Status(int(solution.status[0])), float(solution.fail_time[0])
         if status == Status.NOT_A_NUMBER and (absent := question.changed.missing):
             raise _missing(absent)
+        if status == Status.CHATTERING:  # no solver gets past it, and libRoadRunner may not say so
+            raise SimulationError(f"stopped at time {when:g}: {status.advice}")
         raise UnsupportedError(f"the kernel stopped at time {when:g}: {status.advice}")
     return solution.values[0]
 

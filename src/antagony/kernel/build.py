@@ -29,7 +29,10 @@ from .library import Kernel, load_kernel
 
 FLAGS = ("-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-w")
 SCHEDULING = ("-fschedule-insns", "-fsched-pressure")  # gcc lays independent chains side by side
-GENERATOR = ("symbolic.py", "c_source.py", "rodas5p.py", "vector.h", "solver.h")  # what turns a model into C
+GENERATOR = (  # what turns a model into C
+    *("symbolic.py", "triggers.py", "event_source.py", "c_source.py", "rodas5p.py"),
+    *("vector.h", "solver.h", "events.h"),
+)
 LARGE = 30  # states above which -O1 is enough: seldom used models, whose compilation would outlast their use
 
 

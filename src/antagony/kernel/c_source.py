@@ -20,6 +20,7 @@ import sympy as sp
 
 from ..errors import KernelError, UnsupportedError, near_miss
 from . import rodas5p, symbolic
+from .event_source import EventText, write_events
 from .symbolic import START, TIME, LogAbsolute, Power, PowerRatio, System, symbol
 
 GENERATOR = 2  # raise it whenever the text made from one and the same model changes
@@ -54,6 +55,7 @@ class Source:
     outputs: tuple[str, ...]
     defaults: tuple[float, ...]
     uses_time: bool
+    events: int  # of the model itself
 
 
 def write_source(
@@ -220,8 +222,9 @@ class _Writer:
                 raise KernelError(f'output "{name}" is not in the model{near_miss(name, known)}')
         self.parameters = tuple(system.values)
         self.state_symbols = [symbol(s) for s in self.states]
-        self.moving: set[sp.Symbol] = {*self.state_symbols, *(symbol(i) for i in inputs), TIME, MIDDLE}
-        self.once: dict[sp.Expr, sp.Symbol] = {symbol(i): symbol(i) for i in inputs}  # inputs lead the vector q
+        self.held = (*inputs, *system.switched)  # what doses and events set, and what keeps its value in between
+        self.moving: set[sp.Symbol] = {*self.state_symbols, *map(symbol, self.held), TIME, MIDDLE}
+        self.once: dict[sp.Expr, sp.Symbol] = {symbol(i): symbol(i) for i in self.held}  # they lead the vector q
         self.stops: list[sp.Expr] = []
         self._meaning: dict[sp.Expr, sp.Expr] = {}  # the way back from a number computed once to its expression
 
@@ -249,7 +252,7 @@ class _Writer:
         others = (gap.free_symbols - {TIME}) | slope.free_symbols
         if slope == 0 or (others & self.moving) or gap.has(symbolic._Opaque):
             return relation
-        self.stops.append(-gap.xreplace({TIME: sp.S.Zero}) / slope)
+        self.stops.append((-gap.xreplace({TIME: sp.S.Zero}) / slope).xreplace(self._meaning))
         return relation.xreplace({TIME: MIDDLE})
 
     def _moves(self, e: sp.Expr) -> bool:
@@ -354,7 +357,6 @@ class _Writer:
         rates = [self.system.states[s] for s in self.states]
         rules = self._equations(self._needed_rules(rates), in_step=True)
         rates = [self._hoist(self._lower(e.xreplace(self._replaced))) for e in rates]
-        stops = list(dict.fromkeys(self.stops))
         partials, jacobian = self._gradients(rules, rates)
         uses_time = any(column == len(self.states) for _, column in jacobian) or any(
             TIME in e.free_symbols for e in (*rates, *rules.values())
@@ -364,25 +366,45 @@ class _Writer:
             *self._factor_text(rules, rates, partials, jacobian),
         ]
         observe = self._observe_text()
-        text = "\n".join(
-            [
-                self._defines(len(stops), uses_time, jacobian),
-                _packaged("vector.h"),
-                self._prepare_text(stops),
-                *step_text,
-                observe,
-                _stage_macros(uses_time),
-                _packaged("solver.h"),
-            ]
+        events = write_events(self) if self.system.events else EventText({}, "", "")
+        stops = list(dict.fromkeys(self.stops))
+        parts = [
+            self._defines(len(stops), uses_time, events),
+            _packaged("vector.h"),
+            self._prepare_text(stops),
+            *step_text,
+            observe,
+            events.functions,
+            _stage_macros(uses_time),
+            _packaged("solver.h"),
+            events.runtime,
+        ]
+        return Source(
+            "\n".join(part for part in parts if part),
+            self.states,
+            self.parameters,
+            self.inputs,
+            self.outputs,
+            defaults=tuple(self.system.values.values()),
+            uses_time=uses_time,
+            events=len(self.system.events),
         )
-        defaults = tuple(self.system.values.values())
-        return Source(text, self.states, self.parameters, self.inputs, self.outputs, defaults, uses_time)
 
-    def _defines(self, stops: int, uses_time: bool, jacobian: dict) -> str:
+    def prepare(
+        self, roots: Sequence[sp.Expr], *, in_step: bool
+    ) -> tuple[list[tuple[sp.Symbol, sp.Expr]], list[sp.Expr]]:
+        """Rules that the roots need, and the roots, ready for printing; a step has its own reading of time."""
+        self.moving -= {symbol(n) for n in self.system.rules}
+        rules = self._equations(self._needed_rules(roots), in_step=in_step)
+        lower = self._lower if in_step else _lower_powers
+        ready = [self._hoist(lower(e.xreplace(self._replaced))) for e in roots]
+        return [(symbol(n), e) for n, e in rules.items()], ready
+
+    def _defines(self, stops: int, uses_time: bool, events: EventText) -> str:
         entries = {
             "NS": len(self.states),
             "NQ": len(self.once),
-            "NI": len(self.inputs),
+            "NI": len(self.held),
             "NO": len(self.outputs),
             "NSTOP": stops,
             "NLU": max(1, self._factor_size),
@@ -390,6 +412,7 @@ class _Writer:
             "STAGES": rodas5p.STAGES,
             "ORDER": rodas5p.ORDER,
             "GAMMA": repr(rodas5p.GAMMA),
+            **events.defines,
         }
         lines = [f"#define {name} {value}" for name, value in entries.items()]
         return "\n".join((["#define PORTABLE 1"] if self.portable else []) + lines)
@@ -409,7 +432,7 @@ class _Writer:
         names[TIME], names[MIDDLE] = "t", "middle"
         return names, loads
 
-    def _body(
+    def print_body(
         self, rules: list[tuple[sp.Symbol, sp.Expr]], results: list[sp.Expr], prefix: str, *, outline: bool = False
     ) -> tuple[list, list]:
         """Lines that compute rules and shared parts in order, and the C text of each result."""
@@ -452,7 +475,7 @@ class _Writer:
         return lines, texts
 
     def _rates_text(self, rules: dict[str, sp.Expr], rates: list[sp.Expr]) -> str:
-        lines, texts = self._body([(symbol(n), e) for n, e in rules.items()], rates, "a")
+        lines, texts = self.print_body([(symbol(n), e) for n, e in rules.items()], rates, "a")
         stores = [f"  f[{i}] = {text};" for i, text in enumerate(texts)]
         head = "static void rates(V t, V middle, const V *restrict y, const V *restrict q, V *restrict f) {"
         return "\n".join([head, "  (void)t, (void)middle, (void)q;", *lines, *stores, "}"])
@@ -465,7 +488,7 @@ class _Writer:
         keys = [k for k in jacobian if k[1] < size]
         drift = [i for i in range(size) if (i, size) in jacobian]
         results = [*rates, *(jacobian[k] for k in keys), *(jacobian[i, size] for i in drift)]
-        lines, texts = self._body([*((symbol(n), e) for n, e in rules.items()), *partials], results, "b")
+        lines, texts = self.print_body([*((symbol(n), e) for n, e in rules.items()), *partials], results, "b")
         lines += [f"  f[{i}] = {text};" for i, text in enumerate(texts[:size])]
         entries = dict(zip(keys, texts[size : size + len(keys)], strict=True))
         slopes = dict(zip(drift, texts[size + len(keys) :], strict=True))
@@ -489,7 +512,7 @@ class _Writer:
         self.moving -= {symbol(n) for n in self.system.rules}
         rules = self._equations(self._needed_rules(named), in_step=False)
         results = [self._hoist(s.xreplace(self._replaced)) for s in named]
-        lines, texts = self._body([(symbol(n), e) for n, e in rules.items()], results, "o", outline=True)
+        lines, texts = self.print_body([(symbol(n), e) for n, e in rules.items()], results, "o", outline=True)
         stores = [f"  o[{i}] = {text};" for i, text in enumerate(texts)]
         head = "static void observe(V t, const V *restrict y, const V *restrict q, V *restrict o) {"
         return "\n".join([head, "  (void)t, (void)y, (void)q;", *lines, *stores, "}"])

@@ -27,6 +27,11 @@ class Status(IntEnum):
     TOO_MANY_STEPS = 1
     STEP_TOO_SMALL = 2
     NOT_A_NUMBER = 3
+    CHATTERING = 4
+    ACCUMULATING = 5
+    TIED = 6
+    NO_DELAY = 7
+    QUEUE_FULL = 8
 
     @property
     def advice(self) -> str:
@@ -36,6 +41,11 @@ class Status(IntEnum):
             1: "more steps than allowed: raise max_steps, or look for a rate that never settles",
             2: "the step shrank to nothing: a rate jumps or grows without bound; look at the states at that time",
             3: "a rate is not a number: a negative base of a fractional power, a division by 0 or a missing value",
+            4: "events of the model follow one another without end at one moment: look at what they set and at their triggers",
+            5: "an event of the model comes at ever shorter intervals, without end before a moment that is near",
+            6: "two events of the model have equal priority at one moment, so that SBML leaves their order to chance",
+            7: "the delay of an event of the model is negative or not a number",
+            8: "more events of the model wait for their delay than the kernel keeps",
         }[int(self)]
 
 
@@ -79,6 +89,7 @@ class Kernel:
     lanes: int
     compiler: str
     run: Any
+    events: int = 0  # of the model itself
 
     def row(self, **changes: float) -> Array:
         """One subject's parameters: the model's own values, changed by name."""
@@ -184,6 +195,8 @@ class Kernel:
             raise KernelError("times must be finite and ascending")
         if t.size and t.min() < start:
             raise KernelError(f"a time lies before the start ({t.min():g} h < {start:g} h)")
+        if y is not None and self.events:
+            raise KernelError("a model with events of its own begins at its own start: states alone do not say what waits")
         for name in chosen:
             if name not in self.outputs:
                 raise KernelError(f'the kernel has no output "{name}"{near_miss(name, self.outputs)}')
@@ -233,5 +246,6 @@ def load_kernel(path: Path, meta: dict[str, Any]) -> Kernel:
         fingerprint=meta["fingerprint"],
         lanes=meta["lanes"],
         compiler=meta["compiler"],
+        events=meta["events"],
         run=library.run_task,
     )

@@ -15,16 +15,35 @@ typedef struct {
   int *status; /* (subject, 3): status, steps, rejected */
 } Task;
 
+#if NEVENT /* events of the model itself: see events.h */
+#define QUEUE (64 + 4 * NEVENT)
+typedef struct { double time, value[NVALUE]; int event; } Waiting; /* between its trigger and its execution */
+typedef struct { double last, interval, longest; int shorter; } Rhythm; /* of one event's executions */
+#endif
+
 typedef struct {
   long subject, event, output, steps, rejected;
   double now, stop, step, stops[NSTOP + 1];
   int rejected_last, fresh, nan_run, hits;
+#if NEVENT
+  int truth[NEVENT], waiting, burst, trouble; /* trouble: the status with which the subject must end */
+  double burst_began;
+  Waiting queue[QUEUE]; /* in the order of their triggers */
+  Rhythm rhythm[NEVENT];
+#endif
+#if NGAP
+  int cut; /* the step ends early, at `reach`, since a trigger became true there */
+  double reach, shown; /* outputs before `shown` are the step's */
+#endif
 } Lane;
 
 /* Everything one call works on; the lanes' shared vectors are kept together. */
 typedef struct {
   V y[NS], y_new[NS], q[NQ + 1], u[STAGES][NS], y_start[NS], input_start[NI + 1];
   Lane lane[W];
+#if NGAP
+  V y_cut[NS];
+#endif
   double *rows; /* (lane, time, NX): states and inputs at output times, until the lane's subject is done */
   long next;
 } Work;
@@ -37,6 +56,10 @@ static double next_stop(const Task *task, const Lane *lane) {
   }
   for (int i = 0; i < NSTOP; i++)
     if (lane->stops[i] > lane->now && lane->stops[i] < stop) stop = lane->stops[i];
+#if NEVENT
+  for (int i = 0; i < lane->waiting; i++)
+    if (lane->queue[i].time < stop) stop = lane->queue[i].time;
+#endif
   return stop;
 }
 
@@ -52,6 +75,11 @@ static void keep_row(const Task *task, Work *w, int l) {
   lane->output++;
 }
 
+#if NEVENT
+static void begin_events(const Task *task, Lane *lane);
+static void happen(const Task *task, Work *w, int l, double middle);
+#endif
+
 /* At a stop: first the events in their written order, then the outputs due, so a value shown is after the dose. */
 static void arrive(const Task *task, Work *w, int l) {
   Lane *lane = &w->lane[l];
@@ -66,12 +94,24 @@ static void arrive(const Task *task, Work *w, int l) {
       case RESET:
         for (int k = 0; k < NS; k++) LANE(w->y[k], l) = LANE(w->y_start[k], l);
         for (int k = 0; k < NI; k++) LANE(w->q[k], l) = LANE(w->input_start[k], l);
+#if NEVENT
+        lane->waiting = 0;
+#endif
         break;
     }
   }
+#if NEVENT
+  happen(task, w, l, lane->now);
+#endif
   while (lane->output < task->times && output_time(task, lane) <= lane->now) keep_row(task, w, l);
   lane->stop = next_stop(task, lane);
   lane->fresh = 1;
+#if NEVENT /* and what is true just after the stop: t > 3 is false at 3 */
+  if (lane->now < task->end) {
+    happen(task, w, l, lane->now + 0.5 * (lane->stop - lane->now));
+    lane->stop = next_stop(task, lane);
+  }
+#endif
 }
 
 static void take_subject(const Task *task, Work *w, int l) {
@@ -89,6 +129,9 @@ static void take_subject(const Task *task, Work *w, int l) {
     LANE(w->y[k], l) = task->initial ? task->initial[lane->subject * task->initial_stride + k] : LANE(y[k], 0);
   }
   lane->now = task->start;
+#if NEVENT
+  begin_events(task, lane);
+#endif
   arrive(task, w, l);
 }
 
@@ -200,7 +243,11 @@ INLINE void keep_dense_rows(const Task *task, Work *w, const V ht, const int *ac
     for (int l = 0; l < W; l++) {
       const Lane *lane = &w->lane[l];
       due[l] = accepted[l] && lane->output < task->times &&
+#if NGAP
+               output_time(task, lane) < lane->shown;
+#else
                output_time(task, lane) < (lane->hits ? lane->stop : lane->now + LANE(ht, l));
+#endif
       if (due[l]) LANE(s, l) = (output_time(task, lane) - lane->now) / LANE(ht, l);
       any |= due[l];
     }
@@ -217,6 +264,12 @@ INLINE void keep_dense_rows(const Task *task, Work *w, const V ht, const int *ac
   }
 }
 
+#if NGAP
+static V survey(const Task *task, const Work *w, V t, V h, V middle, int *busy);
+static void seek(Work *w, int l, V t, V h, V middle, int busy);
+static void arrive_within(const Task *task, Work *w, int l, double h);
+#endif
+
 /* Move a lane on, or shorten its step; ends the subject when it is done or lost. */
 static void settle(const Task *task, Work *w, int l, double h, double proposed, int accepted, int is_nan) {
   Lane *lane = &w->lane[l];
@@ -224,12 +277,22 @@ static void settle(const Task *task, Work *w, int l, double h, double proposed, 
   if (accepted) {
     if (lane->rejected_last && proposed > h) proposed = h;
     lane->rejected_last = lane->nan_run = 0;
+#if NGAP
+    if (lane->cut) {
+      lane->step = proposed;
+      arrive_within(task, w, l, h);
+      if (lane->trouble) { finish(task, w, l, lane->trouble); return; }
+    } else
+#endif
     if (lane->hits) {
       const double unclipped = lane->step; /* a step cut short by the stop says little about the next one */
       lane->now = lane->stop;
       lane->step = proposed > unclipped ? proposed : unclipped;
       const int ends = lane->now >= task->end;
       arrive(task, w, l);
+#if NEVENT
+      if (lane->trouble) { finish(task, w, l, lane->trouble); return; }
+#endif
       if (ends) { finish(task, w, l, DONE); return; }
     } else {
       lane->now += h;
@@ -241,6 +304,12 @@ static void settle(const Task *task, Work *w, int l, double h, double proposed, 
     lane->step = is_nan ? 0.2 * h : proposed;
   }
   if (lane->step > task->max_step) lane->step = task->max_step;
+#if NEVENT /* stops that events make may lie as close together as times can; `first_steps` sets the step after one */
+  if (lane->fresh) {
+    if (lane->steps >= task->max_steps) finish(task, w, l, TOO_MANY_STEPS);
+    return;
+  }
+#endif
   if (lane->step < 1e-14 * (fabs(lane->now) + 1e-3))
     finish(task, w, l, lane->nan_run ? NOT_A_NUMBER : STEP_TOO_SMALL);
   else if (lane->steps >= task->max_steps) finish(task, w, l, TOO_MANY_STEPS);
@@ -259,6 +328,10 @@ __attribute__((visibility("default"))) int run_task(const Task *task) {
       /* a run without length ends where it starts */
       while (w->lane[l].subject == IDLE && w->next < task->subjects) {
         take_subject(task, w, l);
+#if NEVENT
+        if (w->lane[l].trouble) finish(task, w, l, w->lane[l].trouble);
+        else
+#endif
         if (w->lane[l].now >= task->end) finish(task, w, l, DONE);
       }
       busy += w->lane[l].subject != IDLE;
@@ -281,13 +354,23 @@ __attribute__((visibility("default"))) int run_task(const Task *task) {
       else if (lane->step > 0.55 * left) LANE(h, l) = 0.5 * left; /* no sliver before the stop */
     }
     step(t, h, t + K(0.5) * h, w);
+#if NGAP
+    int crossed[W];
+    const V unseen = survey(task, w, t, h, t + K(0.5) * h, crossed);
+    const V error = vmax(scaled_square(task, w->u[STAGES - 1], w->y, w->y_new), unseen);
+#else
     const V error = scaled_square(task, w->u[STAGES - 1], w->y, w->y_new);
+#endif
     const M ok = vless_equal(error, K(1));
     V factor = K(0.9) * vexp(K(-0.5 / ORDER) * vlogabs(vmax(error, K(1e-20))));
     factor = vmin(vmax(factor, K(0.2)), K(8));
     const V proposed = h * factor;
     int accepted[W];
     for (int l = 0; l < W; l++) accepted[l] = FLAG(ok, l) && w->lane[l].subject != IDLE;
+#if NGAP
+    for (int l = 0; l < W; l++)
+      if (accepted[l]) seek(w, l, t, h, t + K(0.5) * h, crossed[l]);
+#endif
     keep_dense_rows(task, w, h, accepted);
     for (int k = 0; k < NS; k++) w->y[k] = vselect(ok, w->y_new[k], w->y[k]);
     for (int l = 0; l < W; l++) {

@@ -165,24 +165,57 @@ def symbol(identifier: str) -> sp.Symbol:
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """What an event gives one quantity: value, times `scale` as it is just before the execution.
+
+    A species that is kept as an amount, while its symbol means a concentration, has its compartment's size for a scale:
+    an event that sets both, a concentration and the compartment's size, changes the amount first.
+    """
+
+    target: str
+    value: sp.Expr
+    scale: sp.Expr = sp.S.One
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event of the model itself: a condition that, by becoming true, sets quantities, at once or after a delay.
+
+    initially: what the condition counts as before the start. persistent: a condition that ceases to hold during the
+    delay changes nothing. early: values are those of the moment of the trigger, not of the moment of the execution.
+    delay, priority: None where the model gives none.
+    """
+
+    trigger: sp.Expr
+    assignments: tuple[Assignment, ...]
+    initially: bool
+    persistent: bool
+    early: bool
+    delay: sp.Expr | None
+    priority: sp.Expr | None
+
+
+@dataclass(frozen=True, slots=True)
 class System:
     """Ordinary differential equations in symbols; every name is an SBML identifier.
 
     states: name -> rate, in a fixed order. rules: name -> expression, sorted so that each uses earlier ones only.
     initial: name -> expression for every quantity whose start is not a plain number. values: name -> number for the
-    rest; these are the parameters that a caller may set (for a state: its start). scale: state -> symbol by which the
-    state was multiplied (a species kept as an amount while its symbol means a concentration).
+    rest; these are the parameters that a caller may set (for a state: its start). events: in the model's order.
+    switched: quantities that events set and that keep their value in between.
     """
 
     states: dict[str, sp.Expr]
     rules: dict[str, sp.Expr]
     initial: dict[str, sp.Expr]
     values: dict[str, float]
+    events: tuple[Event, ...] = ()
+    switched: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Everything that can change in time: states, then rules."""
-        return (*self.states, *self.rules)
+        """Everything that can change in time: states, what events switch, then rules."""
+        return (*self.states, *self.switched, *self.rules)
 
 
 def read_system(text: str) -> System:
@@ -221,12 +254,14 @@ class _Reader:
         self.states.update({name: self.rate_rules[name] for name in self.rate_rules if name not in self.states})
         rules = _sorted_rules(self.rules)
         values = {name: value for name, value in self.values.items() if name not in rules and name not in self.initial}
-        return System(self.states, rules, self.initial, values)
+        events = tuple(event for item in _items(self.model.getListOfEvents()) if (event := self._event(item)))
+        targets = dict.fromkeys(a.target for event in events for a in event.assignments)
+        switched = tuple(name for name in targets if name not in self.states)
+        return System(self.states, rules, self.initial, values, events, switched)
 
     def _refuse(self) -> None:
         model = self.model
         for count, what in [
-            (model.getNumEvents(), "events inside the model (doses come from a regimen)"),
             (sum(model.getRule(i).isAlgebraic() for i in range(model.getNumRules())), "algebraic rules"),
             (sum(r.isSetFast() and r.getFast() for r in _items(model.getListOfReactions())), "fast reactions"),
         ]:
@@ -245,7 +280,7 @@ class _Reader:
             self.values[item.getId()] = item.getValue() if item.isSetValue() else math.nan
         for reaction in _items(self.model.getListOfReactions()):
             for reference in (*_items(reaction.getListOfReactants()), *_items(reaction.getListOfProducts())):
-                if reference.isSetId():
+                if _is_quantity(reference):
                     self.values[reference.getId()] = _stoichiometry_value(reference)
 
     def _rules(self) -> None:
@@ -322,11 +357,53 @@ class _Reader:
             self.states[state] = change * symbol(factor) if factor else change
 
     def _stoichiometry(self, reference: libsbml.SpeciesReference) -> sp.Expr:
-        if reference.isSetId():
-            return symbol(reference.getId())
         if reference.isSetStoichiometryMath() and reference.getStoichiometryMath().getMath() is not None:
             return self.translate(reference.getStoichiometryMath().getMath())
-        return _number(_stoichiometry_value(reference))
+        return symbol(reference.getId()) if _is_quantity(reference) else _number(_stoichiometry_value(reference))
+
+    def _event(self, item: libsbml.Event) -> Event | None:
+        """An event as SBML means it; None where a formula is missing without which it changes nothing."""
+        trigger = item.getTrigger()
+        assignments = tuple(
+            self._assignment(a.getVariable(), self.translate(a.getMath()))
+            for a in _items(item.getListOfEventAssignments())
+            if a.getMath() is not None
+        )
+        if trigger is None or trigger.getMath() is None or not assignments:
+            return None
+        delay, priority = (
+            None if part is None or part.getMath() is None else self.translate(part.getMath())
+            for part in (item.getDelay(), item.getPriority())
+        )
+        return Event(
+            _truth(self.translate(trigger.getMath())),
+            assignments,
+            initially=trigger.getInitialValue(),
+            persistent=trigger.getPersistent(),
+            early=item.getUseValuesFromTriggerTime(),
+            delay=delay,
+            priority=priority,
+        )
+
+    def _assignment(self, name: str, value: sp.Expr) -> Assignment:
+        known = {*self.values, *self.initial}
+        if (species := self.model.getSpecies(name)) is not None and amount_of(name) in known:
+            return Assignment(amount_of(name), value, symbol(species.getCompartment()))
+        if name in self.rules or name not in known:
+            raise UnsupportedError(f'the kernel does not cover an event that assigns "{name}", which a rule computes')
+        for item in _items(self.model.getListOfSpecies()):
+            kept = item.getId() in self.rate_rules and not item.getHasOnlySubstanceUnits()
+            if kept and item.getCompartment() == name:
+                raise UnsupportedError(
+                    f'the kernel does not cover an event that assigns the compartment "{name}" of "{item.getId()}", '
+                    "whose concentration has a rate rule"
+                )
+        return Assignment(name, value)
+
+
+def _is_quantity(reference: libsbml.SpeciesReference) -> bool:
+    """Whether a stoichiometry has a symbol of its own; in Level 2 the identifier means nothing to a formula."""
+    return reference.isSetId() and reference.getLevel() > 2
 
 
 def _stoichiometry_value(reference: libsbml.SpeciesReference) -> float:

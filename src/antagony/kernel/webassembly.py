@@ -73,7 +73,7 @@ def _build(sbml: str, request: dict, compiler: Compiler, module: Path, record: P
 
     source = write_source(read_system(sbml), inputs=request["inputs"], outputs=request["outputs"], portable=True)
     built = _compile(f"{_support()}\n#define W {LANES}\n{source.text}", compiler)
-    meta = {k: v for k, v in asdict(source).items() if k not in ("text", "uses_time")}
+    meta = {k: v for k, v in asdict(source).items() if k not in ("text", "uses_time", "events")}
     meta |= {"fingerprint": module.stem, "lanes": LANES, "compiler": compiler.identity}
     build._write_whole(module, built)
     build._write_whole(record, json.dumps(meta).encode())
