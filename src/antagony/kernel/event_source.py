@@ -2,8 +2,8 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 """The events of a `System` -> C text: triggers with their gaps, values to assign, and tables of what each event is.
 
-A step's gaps become polynomials in Bernstein's form, whose coefficients change sign at least as often as the polynomial:
-no change, no zero. They come from values at the Chebyshev-Lobatto nodes by a fixed matrix.
+A step's gaps become polynomials in Bernstein's form, whose coefficients change sign at least as often as they do: no
+change, no zero. The coefficients come from values at the Chebyshev-Lobatto nodes by a fixed matrix.
 """
 
 from __future__ import annotations

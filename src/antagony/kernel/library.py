@@ -41,7 +41,7 @@ class Status(IntEnum):
             1: "more steps than allowed: raise max_steps, or look for a rate that never settles",
             2: "the step shrank to nothing: a rate jumps or grows without bound; look at the states at that time",
             3: "a rate is not a number: a negative base of a fractional power, a division by 0 or a missing value",
-            4: "events of the model follow one another without end at one moment: look at what they set and at their triggers",
+            4: "events of the model follow one another without end at one moment: look at their triggers",
             5: "an event of the model comes at ever shorter intervals, without end before a moment that is near",
             6: "two events of the model have equal priority at one moment, so that SBML leaves their order to chance",
             7: "the delay of an event of the model is negative or not a number",
@@ -196,7 +196,7 @@ class Kernel:
         if t.size and t.min() < start:
             raise KernelError(f"a time lies before the start ({t.min():g} h < {start:g} h)")
         if y is not None and self.events:
-            raise KernelError("a model with events of its own begins at its own start: states alone do not say what waits")
+            raise KernelError("a model with events of its own begins at its start: states do not say what waits")
         for name in chosen:
             if name not in self.outputs:
                 raise KernelError(f'the kernel has no output "{name}"{near_miss(name, self.outputs)}')
