@@ -46,6 +46,7 @@ wheel: $(VENV)/.installed-dev ## a wheel in dist/ that needs no compiler for the
 
 conformance: $(VENV)/.installed-dev ## outside suites of models and dosing records, read from SUITES
 	@$(VENV)/bin/python proofs/conformance.py $(ARGS)
+	@$(VENV)/bin/python proofs/conformance_petab.py
 
 bench: $(VENV)/.installed-bench ## speed beside other solvers, as ratios
 	@$(VENV)/bin/python benchmarks/bench.py $(ARGS)

@@ -1,17 +1,17 @@
-"""The command line: antagony verdict | weigh | design | simulate | claims | trial | diff | lint."""
+"""The command line: antagony verdict | weigh | design | simulate | claims | trial | diff | export | lint."""
 
 from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import AntagonyError, CaseError, StudyError
+from .errors import AntagonyError, CaseError, RegimenError, StudyError, near_miss
 from .files import check_ending
 from .printing import (
     MATRIX_ENDINGS,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .mechanism import Mechanism
     from .planning.ranking import Ask
     from .posterior.answer import Weighing
+    from .regimen import Regimen
     from .simulation import Arm, Array
 
 app = typer.Typer(
@@ -184,13 +185,15 @@ def simulate(
     mechanism: Annotated[
         str,
         typer.Argument(
-            help="Folder name of a mechanism, such as camp_crosstalk; or an SBML file (.xml, .sbml), without regimens."
+            help="Folder name of a mechanism, such as camp_crosstalk; or, without regimens, an SBML file (.xml, .sbml) "
+            "or a PEtab problem (.yaml)."
         ),
     ],
     regimen: Annotated[
         list[str] | None,
         typer.Argument(
-            help='Prescription text, one arm each: "naltrexone 50 mg po at -45 min; ketamine 0.5 mg/kg iv over 40 min".'
+            help='Prescription text, one arm each: "naltrexone 50 mg po at -45 min; ketamine 0.5 mg/kg iv over '
+            '40 min"; or a data set (.csv) as `export --to nonmem` writes it, each ID an arm.'
         ),
     ] = None,
     output: Annotated[
@@ -233,11 +236,16 @@ def simulate(
     Example: antagony simulate camp_crosstalk "ketamine 0.5 mg/kg iv over 40 min" -o mtorc1_relative -o score --plot
 
     Example: antagony simulate model.xml --until 200 --points 41 -o S1 --set k1=2 --out run.csv
+
+    Example: antagony simulate problem.yaml --set k1=2 --out simulations.tsv
     """
     from .case import open_case
     from .simulation import simulate
 
     given = {name for name in context.params if _is_given(context, name)}
+    if mechanism.lower().endswith((".yaml", ".yml")):
+        _simulate_problem(Path(mechanism), given, setting, out, as_json=as_json)
+        return
     if _means_sbml(mechanism, regimen):
         _simulate_file(Path(mechanism), given, regimen, output, until, points, setting, out, plot=plot, as_json=as_json)
         return
@@ -663,6 +671,59 @@ def diff(
     print_difference(found, show_console())
 
 
+@app.command("export")
+def take_out(
+    context: typer.Context,
+    to: Annotated[str, typer.Option(help="sbml, antimony, petab, omex, csv or nonmem.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file; of petab and csv the folder.")],
+    mechanism: Annotated[
+        list[str] | None, typer.Option("--mechanism", help="Which rival; csv and petab take several.")
+    ] = None,
+    regimen: Annotated[
+        list[str] | None, typer.Option("--regimen", help="Prescription text; omex and csv take several arms.")
+    ] = None,
+    drugs: Annotated[
+        list[str] | None,
+        typer.Option("--drug", help="Drugs that the model holds without a dose; all if no regimen is given."),
+    ] = None,
+    outputs: Annotated[
+        list[str] | None, typer.Option("--output", help="Readout of omex and csv; may be repeated. Default: all.")
+    ] = None,
+    until: Annotated[str, typer.Option(help="How long omex and csv watch, such as 24 h.")] = "7 d",
+    points: Annotated[int, typer.Option(min=2, help="Moments that omex (evenly) and csv show.")] = 201,
+    weights: Annotated[
+        list[float] | None,
+        typer.Option("--weight", metavar="KG", help="nonmem: a subject of this body weight; may be repeated."),
+    ] = None,
+    variants: VariantOption = None,
+    case: CaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a mechanism, its curves or a regimen out, for other programs.
+
+    sbml, antimony: one model that stands alone, doses inside. omex: an archive that other programs re-run. petab: to
+    fit the mechanisms elsewhere. csv: curves and parameters. nonmem: the regimen as a data set. Example:
+    antagony export --to sbml --mechanism camp_crosstalk --regimen "ketamine 0.5 mg/kg iv over 40 min" -o model.xml
+    """
+    from .case import open_case
+    from .exchange.export import OPTIONS, Request, check_options, write_export
+    from .units import parse_time
+
+    check_options(to, (name for name in OPTIONS if _is_given(context, name)))
+    request = Request(
+        open_case(case), tuple(mechanism or ()), tuple(regimen or ()), tuple(drugs or ()), tuple(outputs or ()),
+        parse_time(until), points, tuple(weights or ()), parse_variants(variants),
+    )  # fmt: skip
+    done = write_export(to, request, out)
+    for note in done.notes:
+        show_console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
+    if as_json:
+        print_json({"to": to, "files": [str(file) for file in done.files], "notes": done.notes})
+        return
+    for file in done.files:
+        show_console().print(f"written: {file}", markup=False, soft_wrap=True)
+
+
 @app.command()
 def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
     """Check everything a case holds: models, units, numbers, sources, claims, studies. Exit code 1 on an error."""
@@ -676,7 +737,7 @@ def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
     else:
         console = show_console()
         for issue in issues:
-            console.print(f"{issue.level}: {issue.where}: {issue.message}", markup=False)
+            console.print(f"{issue.level}: {issue.where}: {issue.message}", markup=False, soft_wrap=True)
         errors = sum(issue.level == "error" for issue in issues)
         console.print(f"{opened.title}: {errors} errors, {len(issues) - errors} warnings")
         console.print(describe_grades(opened), soft_wrap=True)
@@ -695,7 +756,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except AntagonyError as error:
-        show_console(stderr=True).print(f"error: {error}", markup=False, highlight=False)
+        show_console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except Exception as error:
         if type(error).__module__.startswith(("typer", "click")) and hasattr(error, "show"):
@@ -792,7 +853,11 @@ def plan_simulation(
     from .simulation import Arm
     from .units import parse_time
 
-    arms = {text: Arm(case.regimen(text), (), case.trial) for text in regimens}
+    arms = {
+        name: Arm(regimen, (), {**case.trial, **values})
+        for text in regimens
+        for name, regimen, values in read_arms(case, text)
+    }
     for note in dict.fromkeys(note for arm in arms.values() for note in case.notes(arm.regimen)):
         show_console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
     drugs = {d for arm in arms.values() for d in arm.regimen.drugs}
@@ -807,6 +872,22 @@ def plan_simulation(
     return problem, {"population": people, "draws": sets, "outputs": outputs}
 
 
+def read_arms(case: Case, text: str) -> Iterator[tuple[str, Regimen, dict[str, float]]]:
+    """Name, regimen and own numbers of each arm: prescription text, or the subjects of a data set (a .csv file)."""
+    if not text.lower().endswith(".csv"):
+        yield text, case.regimen(text), {}
+        return
+    from .exchange.nonmem import read_subjects
+
+    for number, subject in read_subjects(text).items():
+        for dose in subject.regimen.doses:
+            if dose.drug not in case.dosable:
+                raise RegimenError(f'{text}: no drug "{dose.drug}"{near_miss(dose.drug, case.dosable)}')
+            case.drugs[dose.drug].route(dose.route)
+        weight = {} if subject.weight is None else {"bodyweight": subject.weight}
+        yield f"{Path(text).name}, ID {number}", subject.regimen, weight
+
+
 def _is_given(context: typer.Context, name: str) -> bool:
     """Whether an option was written, not left at its default."""
     source = context.get_parameter_source(name)
@@ -816,6 +897,22 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def _means_sbml(name: str, regimens: list[str] | None) -> bool:
     """A word with the ending of an SBML file, or any file where no regimen follows."""
     return name.lower().endswith((".xml", ".sbml")) or (not regimens and Path(name).is_file())
+
+
+def _simulate_problem(
+    path: Path, given: set[str], settings: list[str] | None, out: Path | None, *, as_json: bool
+) -> None:
+    """Run a PEtab problem; raises SimulationError for an option that has no effect on one."""
+    from .errors import SimulationError
+    from .exchange.petab import open_petab
+    from .exchange.petab_report import ENDINGS, show_petab
+    from .exchange.petab_run import simulate_petab
+
+    if useless := given - {"mechanism", "setting", "out", "as_json"}:
+        raise SimulationError(f"{path}: {min(useless)} has no effect on a PEtab problem, which says itself what is run")
+    if out is not None:
+        check_ending(out, ENDINGS)
+    show_petab(simulate_petab(open_petab(path), parse_changes(settings)), out, as_json=as_json)
 
 
 def _simulate_file(
