@@ -45,6 +45,20 @@ const parts = runs.map(({ arms, times, outputs, choice }) => simulator.run(arms,
 writeFileSync(values, Buffer.concat(parts.map((run) => Buffer.from(run.values.buffer))));
 console.log(JSON.stringify(parts.map((run) => run.failures)));
 """
+SOLVING = """
+import { readFileSync, writeFileSync } from "node:fs";
+const [source, task, values] = process.argv.slice(2);
+const { Kernel } = await import(source);
+const { facts, module, rows, subjects, times, relative } = JSON.parse(readFileSync(task, "utf8"));
+const kernel = await Kernel.load(Buffer.from(module, "base64"), facts);
+const solution = kernel.solve({
+  subjects, start: 0, end: times.at(-1), times: new Float64Array(times), parameters: new Float64Array(rows),
+  initial: null, events: null, outputs: new Int32Array(facts.outputs.keys()), relative,
+  absolute: new Float64Array(facts.atol),
+});
+writeFileSync(values, Buffer.from(solution.values.buffer));
+console.log(JSON.stringify([...solution.status]));
+"""
 LOWERING = """
 import { readFileSync } from "node:fs";
 const [source, task] = process.argv.slice(2);
@@ -372,6 +386,35 @@ def test_a_text_that_the_compiler_refuses_is_named(own_cache: Path, monkeypatch:
     with pytest.raises(CompilerError, match="refused the generated text"):
         build_webassembly(sbml(DECAY))
     assert list(own_cache.iterdir()) == []
+
+
+@needs_compiler
+@needs_node
+def test_events_of_a_model_have_the_same_bits(tmp_path: Path) -> None:
+    """Doses come from a page, but a model may bring events of its own: same text, another compiler."""
+    text = sbml(
+        "x' = -k*x^1.3; x = 1; k = 1; n = 0; y = 0; z' = x*y - z; z = 0; at x < 0.5: x = 1, n = n + 1;"
+        "at 0.3*x + 0.1 after x*exp(-x) < 0.33, persistent=false: y = y + x/3; at time > 4, t0=false: k = 1.1*k"
+    )
+    built, native = build_webassembly(text), build.build_kernel(text, portable=True)
+    rows, times = np.tile(native.defaults, (7, 1)), np.linspace(0, 9, 31)
+    rows[:, native.index("k")] = np.geomspace(0.05, 20, 7)
+    solution = native.solve(rows, times, rtol=1e-7, atol=1e-10)
+    facts = {name: [*getattr(built, name)] for name in ("states", "parameters", "inputs", "outputs")}
+    task = {
+        "facts": {**facts, "atol": [1e-10] * len(built.states)},
+        "module": base64.b64encode(built.module).decode(),
+        "rows": rows.ravel().tolist(),
+        "subjects": 7,
+        "times": times.tolist(),
+        "relative": 1e-7,
+    }
+    status = run_node(tmp_path, SOLVING, "kernel.ts", task, tmp_path / "values")
+    assert status == solution.status.tolist() == [Status.DONE] * 7
+    counts = solution.values[:, -1, native.outputs.index("n")]
+    assert counts[0] == 0 and counts[-1] > 50
+    page = np.fromfile(tmp_path / "values").reshape(solution.values.shape)
+    assert_same_bits(page, solution.values, native.outputs)
 
 
 # --- doses -----------------------------------------------------------------------------------------------------------

@@ -91,8 +91,8 @@ def read_subjects(path: Path | str) -> dict[int, Subject]:
         raise RegimenError(f"{path}: there is no column ID{near_miss('ID', table.columns)}")
     try:
         table["ID"] = table["ID"].astype(int)
-        groups = table.groupby("ID")
-        return {number: _read_subject(number, pd.DataFrame(groups.get_group(number))) for number in groups.groups}
+        numbers = sorted({int(number) for number in table["ID"]})
+        return {number: _read_subject(number, pd.DataFrame(table[table["ID"] == number])) for number in numbers}
     except (RegimenError, ValueError) as error:
         raise RegimenError(f"{path}: {error}") from None
 

@@ -11,7 +11,7 @@ made from indices; nothing of a model's own text reaches the compiler.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -433,9 +433,18 @@ class _Writer:
         return names, loads
 
     def print_body(
-        self, rules: list[tuple[sp.Symbol, sp.Expr]], results: list[sp.Expr], prefix: str, *, outline: bool = False
+        self,
+        rules: list[tuple[sp.Symbol, sp.Expr]],
+        results: list[sp.Expr],
+        prefix: str,
+        *,
+        outline: bool = False,
+        given: Mapping[sp.Symbol, str] = {},
     ) -> tuple[list, list]:
-        """Lines that compute rules and shared parts in order, and the C text of each result."""
+        """Lines that compute rules and shared parts in order, and the C text of each result.
+
+        `given` symbols have a text already.
+        """
         expressions = [*(e for _, e in rules), *results]
         local = {s: f"{prefix}{i}" for i, (s, _) in enumerate(rules)}
         shared, reduced = sp.cse(
@@ -446,6 +455,7 @@ class _Writer:
         )
         names, lines = self._names([*(e for _, e in shared), *reduced], local)
         names.update({s: f"{prefix}s{i}" for i, (s, _) in enumerate(shared)})
+        names.update(given)
         printer = _Printer(names, portable=self.portable, outline=outline)
         pending = [(s, e, {x for x in e.free_symbols if x in names}) for s, e in shared]
         ready: set[sp.Symbol] = set()

@@ -8,7 +8,7 @@ change, no zero. The coefficients come from values at the Chebyshev-Lobatto node
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.resources import files
@@ -61,8 +61,9 @@ class Writer(Protocol):
         prefix: str,
         *,
         outline: bool = False,
+        given: Mapping[sp.Symbol, str] = {},
     ) -> tuple[list[str], list[str]]:
-        """Lines that compute rules in order, and the C text of each result."""
+        """Lines that compute rules in order, and the C text of each result; `given` symbols have a text already."""
         ...
 
 
@@ -89,37 +90,41 @@ def write_events(writer: Writer) -> EventText:
         "NSCALE": len(scales),
         "DEGREE": degree,
     }
-    functions = [_triggers_text(writer, watch), _values_text(writer), _scales_text(writer, scales), _tables(writer)]
+    functions = [_conditions_text(writer, watch), _values_text(writer), _scales_text(writer, scales), _tables(writer)]
     if watch.gaps:
-        functions.append(_polynomial_tables(degree))
+        functions += [_gaps_text(writer, watch), _polynomial_tables(degree)]
     runtime = (files(__package__) / "events.h").read_text(encoding="utf-8")
     return EventText(defines, "\n".join(functions), runtime)
 
 
-def _triggers_text(writer: Writer, watch: Watch) -> str:
-    """triggers: gaps, the sizes of curved ones (first in order), and the truth of every condition."""
-    curved = [*watch.curved]
-    order = [*curved, *(i for i in range(len(watch.gaps)) if i not in watch.curved)]
-    names = [gap_symbol(i) for i in order]
-    roots = [*(watch.gaps[i] for i in order), *watch.sizes.values(), *(watch.curved[i] for i in curved)]
-    own = {*names, *watch.sizes}
-    writer.moving |= own  # values of this function, not numbers computed once
-    rules, ready = writer.prepare([*roots, *watch.conditions], in_step=True)
-    count = len(names)
-    locals_ = [*zip(names, ready[:count], strict=True), *zip(watch.sizes, ready[count:], strict=False)]
-    results = [*names, *ready[count + len(watch.sizes) :]]
-    lines, texts = writer.print_body([*rules, *locals_], results, "g")
-    writer.moving -= own
-    stores = [
-        *(f"  gap[{i}] = {text};" for i, text in enumerate(texts[:count])),
-        *(f"  size[{i}] = {text};" for i, text in enumerate(texts[count : count + len(curved)])),
-        *(f"  truth[{i}] = {text};" for i, text in enumerate(texts[count + len(curved) :])),
-    ]
-    head = (
-        "OUTLINE void triggers(V t, V middle, const V *restrict y, const V *restrict q,\n"
-        "                      V *restrict gap, V *restrict size, V *restrict truth) {"
-    )
-    return "\n".join([head, "  (void)t, (void)middle, (void)y, (void)q, (void)gap, (void)size;", *lines, *stores, "}"])
+def _gaps_text(writer: Writer, watch: Watch) -> str:
+    """gaps: the gaps, curved ones first, and their sizes."""
+    order = [*watch.curved, *(i for i in range(len(watch.gaps)) if i not in watch.curved)]
+    sizes = watch.rule_sizes
+    writer.moving |= sizes.keys()  # values of this function, not numbers computed once
+    gaps = [watch.gaps[i] for i in order]
+    rules, ready = writer.prepare([*sizes.values(), *gaps, *(watch.sizes[i] for i in order)], in_step=True)
+    own = [*zip(sizes, ready[: len(sizes)], strict=True)]
+    lines, texts = writer.print_body([*rules, *own], ready[len(sizes) :], "g")
+    writer.moving -= sizes.keys()
+    places = [f"{name}[{i}]" for name in ("gap", "size") for i in range(len(order))]
+    stores = [f"  {place} = {text};" for place, text in zip(places, texts, strict=True)]
+    given = "V t, V middle, const V *restrict y, const V *restrict q"
+    head = f"OUTLINE void gaps({given}, V *restrict gap, V *restrict size) {{"
+    return "\n".join([head, "  (void)t, (void)middle, (void)y, (void)q;", *lines, *stores, "}"])
+
+
+def _conditions_text(writer: Writer, watch: Watch) -> str:
+    """conditions: the truth of every trigger, given the gaps."""
+    order = [*watch.curved, *(i for i in range(len(watch.gaps)) if i not in watch.curved)]
+    given = {gap_symbol(i): f"gap[{place}]" for place, i in enumerate(order)}
+    writer.moving |= given.keys()
+    rules, ready = writer.prepare(watch.conditions, in_step=True)
+    lines, texts = writer.print_body(rules, ready, "k", given=given)
+    writer.moving -= given.keys()
+    stores = [f"  truth[{i}] = {text};" for i, text in enumerate(texts)]
+    head = "OUTLINE void conditions(V t, V middle, const V *y, const V *q, const V *gap, V *restrict truth) {"
+    return "\n".join([head, "  (void)t, (void)middle, (void)y, (void)q, (void)gap;", *lines, *stores, "}"])
 
 
 def _values_text(writer: Writer) -> str:

@@ -43,7 +43,7 @@ class Status(IntEnum):
             3: "a rate is not a number: a negative base of a fractional power, a division by 0 or a missing value",
             4: "events of the model follow one another without end at one moment: look at their triggers",
             5: "an event of the model comes at ever shorter intervals, without end before a moment that is near",
-            6: "two events of the model have equal priority at one moment, so that SBML leaves their order to chance",
+            6: "events of the model come at one moment in an order that SBML leaves open, and their effect hangs on it",
             7: "the delay of an event of the model is negative or not a number",
             8: "more events of the model wait for their delay than the kernel keeps",
         }[int(self)]

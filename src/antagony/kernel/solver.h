@@ -18,7 +18,7 @@ typedef struct {
 #if NEVENT /* events of the model itself: see events.h */
 #define QUEUE (64 + 4 * NEVENT)
 typedef struct { double time, value[NVALUE]; int event; } Waiting; /* between its trigger and its execution */
-typedef struct { double last, interval, longest; int shorter; } Rhythm; /* of one event's executions */
+typedef struct { double last, interval, before, longest; int shorter; } Rhythm; /* of one event's executions */
 #endif
 
 typedef struct {
@@ -37,12 +37,20 @@ typedef struct {
 #endif
 } Lane;
 
+#if NEVENT
+/* One lane's numbers, out of the vectors they lie in. */
+typedef struct { double y[NS + 1], q[NI + 1], side[NGAP + 1]; Lane lane; } Moment;
+#endif
+
 /* Everything one call works on; the lanes' shared vectors are kept together. */
 typedef struct {
   V y[NS], y_new[NS], q[NQ + 1], u[STAGES][NS], y_start[NS], input_start[NI + 1];
   Lane lane[W];
+#if NEVENT
+  Moment before, first, second; /* of the lane whose events are at work */
+#endif
 #if NGAP
-  V y_cut[NS];
+  V y_cut[NS], band[NGAP], side[NGAP];
 #endif
   double *rows; /* (lane, time, NX): states and inputs at output times, until the lane's subject is done */
   long next;
@@ -265,7 +273,7 @@ INLINE void keep_dense_rows(const Task *task, Work *w, const V ht, const int *ac
 }
 
 #if NGAP
-static V survey(const Task *task, const Work *w, V t, V h, V middle, int *busy);
+static V survey(const Task *task, Work *w, V t, V h, V middle, int *busy);
 static void seek(Work *w, int l, V t, V h, V middle, int busy);
 static void arrive_within(const Task *task, Work *w, int l, double h);
 #endif
@@ -278,11 +286,10 @@ static void settle(const Task *task, Work *w, int l, double h, double proposed, 
     if (lane->rejected_last && proposed > h) proposed = h;
     lane->rejected_last = lane->nan_run = 0;
 #if NGAP
-    if (lane->cut) {
-      lane->step = proposed;
-      arrive_within(task, w, l, h);
-      if (lane->trouble) { finish(task, w, l, lane->trouble); return; }
-    } else
+    if (lane->cut) lane->step = proposed, arrive_within(task, w, l, h);
+    if (lane->trouble) { finish(task, w, l, lane->trouble); return; }
+    if (lane->cut) lane->cut = 0;
+    else
 #endif
     if (lane->hits) {
       const double unclipped = lane->step; /* a step cut short by the stop says little about the next one */

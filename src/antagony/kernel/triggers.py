@@ -1,6 +1,6 @@
 # sympy builds its classes at run time, and its annotations do not follow.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOperatorIssue=false, reportCallIssue=false
+# pyright: reportOperatorIssue=false, reportCallIssue=false, reportAssignmentType=false
 """When a trigger can change: at known times, when an event executes, or where a smooth gap between two sides is zero.
 
 Conditions inside a side of a relation (piecewise, absolute values) are drawn out of it, so that every gap that is left
@@ -43,15 +43,17 @@ class Watch:
     """What a kernel must look at to know its triggers.
 
     conditions: the trigger of each event over relations that hold still between stops and over signs of gaps, which
-    are named by `gap`. gaps: differences that move with states or time. curved: gap -> terms in absolute value, for
-    those of the gaps that are no plain sum of states and time, so that a step's polynomial only approximates them.
-    sizes: the same of the rules that these terms need, in order.
+    are named by `gap_symbol`. gaps: differences that move with states or time. sizes: the same with every term in
+    absolute value, beside which rounding must be judged; rule_sizes: those of the rules that they need, in order.
+    curved: places of the gaps that are no plain sum of states and time, so that a step's polynomial only approximates
+    them.
     """
 
     conditions: tuple[sp.Expr, ...]
     gaps: tuple[sp.Expr, ...]
-    curved: dict[int, sp.Expr]
-    sizes: dict[sp.Symbol, sp.Expr]
+    sizes: tuple[sp.Expr, ...]
+    rule_sizes: dict[sp.Symbol, sp.Expr]
+    curved: tuple[int, ...]
 
 
 def gap_symbol(index: int) -> sp.Symbol:
@@ -114,9 +116,10 @@ class _Sorter:
             self.relations = 0
             conditions.append(self._condition(event.trigger))
         gaps = tuple(self.gaps)
-        sizes: dict[sp.Symbol, sp.Expr] = {}
-        curved = {i: self._size(e, sizes) for i, e in enumerate(gaps) if not self._is_straight(e)}
-        return Watch(tuple(conditions), gaps, curved, sizes)
+        rule_sizes: dict[sp.Symbol, sp.Expr] = {}
+        sizes = tuple(self._size(e, rule_sizes) for e in gaps)
+        curved = tuple(i for i, e in enumerate(gaps) if not self._is_straight(e))
+        return Watch(tuple(conditions), gaps, sizes, rule_sizes, curved)
 
     # -- conditions
 
@@ -187,7 +190,7 @@ class _Sorter:
     # -- sizes
 
     def _size(self, e: sp.Expr, sizes: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
-        """An expression with every term in absolute value: the scale of its rounding errors."""
+        """An expression with every term in absolute value."""
         if e.is_number and not e.has(symbolic._Opaque):
             return abs(e)
         if e.is_Symbol:
