@@ -124,9 +124,13 @@ def expect_plans(
 
         def run(i: int) -> None:
             nonlocal done
-            for plan, found in _forecast(case, sources[i], missing[i], question, drugs):
-                _store(paths[i][plan.id], found)
-                known[i][plan.id] = found
+            # plans that differ in size alone share one forecast: two would differ in the last bit, and one be kept
+            first = {paths[i][plan.id]: plan for plan in reversed(missing[i])}
+            asked = [plan for plan in missing[i] if first[paths[i][plan.id]] is plan]
+            for plan, found in _forecast(case, sources[i], asked, question, drugs):
+                path = paths[i][plan.id]
+                _store(path, found)
+                known[i] |= {p.id: found for p in missing[i] if paths[i][p.id] == path}
             done += 1
             tell(f"forecasting {sources[i].cloud.structure.name}", done, total)
 
