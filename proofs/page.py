@@ -29,8 +29,17 @@ def main() -> int:
             ["node", "browser/curves.mjs", str(curves)],
             [sys.executable, "browser/compare.py", str(curves)],
         )
-        codes = [subprocess.run(step, cwd=PAGE, env=environment, check=False).returncode for step in steps]
+        codes = [_run(step, environment, scratch) for step in steps]
     return max(codes)
+
+
+def _run(step: list[str], environment: dict[str, str], scratch: str) -> int:
+    """Run a step and show what it says, without the folder that only this run has."""
+    process = subprocess.Popen(step, cwd=PAGE, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line.replace(f"{scratch}/", ""), end="", flush=True)
+    return process.wait()
 
 
 if __name__ == "__main__":
