@@ -35,11 +35,10 @@ def main() -> int:
 
 def _run(step: list[str], environment: dict[str, str], scratch: str) -> int:
     """Run a step and show what it says, without the folder that only this run has."""
-    process = subprocess.Popen(step, cwd=PAGE, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        print(line.replace(f"{scratch}/", ""), end="", flush=True)
-    return process.wait()
+    with subprocess.Popen(step, cwd=PAGE, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            print(line.replace(f"{scratch}/", ""), end="", flush=True)
+    return process.returncode
 
 
 if __name__ == "__main__":

@@ -89,6 +89,16 @@ def read_conformance(run: Run) -> Iterator[Line]:
     yield ended_well(run)
 
 
+def read_petab(run: Run) -> Iterator[Line]:
+    """Expressions and cases of the PEtab suite: passed and by whom, refused, wrong."""
+    if "skipped" in run.output:
+        yield Line("PEtab suite", "all passed", "the suites are not here (set SUITES)", None)
+        return
+    for what, passed, count, more in re.findall(r"^PEtab (.*): (\d+)/(\d+) passed(.*)$", run.output, re.MULTILINE):
+        yield Line(f"PEtab {what}", "all passed", f"{passed} of {count}{more}", passed == count)
+    yield ended_well(run)
+
+
 def read_agreement(run: Run) -> Iterator[Line]:
     """Largest relative difference between the kernel and the reference solver, over mechanisms and scenes."""
     found = re.search(r"largest difference (\S+), target (\S+):", run.output)
@@ -245,6 +255,7 @@ PYTHON = sys.executable
 WHOLE = (PYTHON, "-m", "antagony.cli", "verdict", "--out", "{scratch}/verdict.html")
 PROOFS = (
     Proof("conformance", "Outside suites", (PYTHON, "proofs/conformance.py"), read_conformance),
+    Proof("petab", "PEtab problems and expressions", (PYTHON, "proofs/conformance_petab.py"), read_petab),
     Proof("agreement", "Agreement with the reference solver", (PYTHON, "proofs/agreement.py"), read_agreement),
     Proof("bench", "Speed", (PYTHON, "benchmarks/bench.py"), read_bench),
     Proof("claims", "Every claim over prior draws", (PYTHON, "proofs/claims.py"), read_claims),
