@@ -261,6 +261,7 @@ def test_one_event_sets_off_another_at_the_same_moment() -> None:
         ("at x > 1: a = 1; at x > 1, fromTrigger=false: b = a", Status.TIED),
         ("at x > 1: a = 1; at x > 1 && a < 1, persistent=false: b = 1", Status.TIED),
         ("at x > 1: a = 1; at x > 1: b = 1; at 1 after a > b: c = 1", Status.TIED),
+        ("at x > 1: a = 1; at x > 1: b = 2; at 1 after a + b > 0.5: c = a + 10*b", Status.TIED),
         ("at x > 1: a = 2; at x > 1: a = 2", Status.DONE),
         ("at x > 1, priority=1: a = 2; at x > 1, priority=1: b = a + 1; at a + b > 1: c = 1", Status.DONE),
         ("at x > 1: a = 2; at x > 1: b = a + 1; at x > 1.5: a = 3; at 0.5 after x > 1: a = 3", Status.DONE),

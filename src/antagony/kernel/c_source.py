@@ -23,8 +23,6 @@ from . import rodas5p, symbolic
 from .event_source import EventText, write_events
 from .symbolic import START, TIME, LogAbsolute, Power, PowerRatio, System, symbol
 
-GENERATOR = 2  # raise it whenever the text made from one and the same model changes
-
 MIDDLE = sp.Symbol("csymbol middle", real=True)  # the middle of a step: decides time conditions, constant in a step
 
 

@@ -57,8 +57,8 @@ static void forget(Lane *lane, int e) {
     if (lane->queue[i].event == e) dequeue(lane, i);
 }
 
-/* Place of the event to execute next, or -1. The highest priority comes first; where SBML leaves the order open (equal
-   priorities, events without one) the earlier trigger does and a missing priority comes last, or the other way round. */
+/* Place of the event to execute next. The highest priority comes first; where SBML leaves the order open (priorities
+   that are equal or missing) the earlier trigger does and a missing priority comes last, or the other way round. */
 static int choose(const Lane *lane, int l, const V *priority, int reversed, int *open) {
   int chosen = -1;
   double best = 0;
@@ -66,7 +66,8 @@ static int choose(const Lane *lane, int l, const V *priority, int reversed, int 
     const int e = lane->queue[i].event;
     if (lane->queue[i].time > lane->now) continue;
     const double mine = RANKED[e] ? LANE(priority[e], l) : reversed ? INFINITY : -INFINITY;
-    if (chosen >= 0 && (!(mine < best || mine > best) || !RANKED[e] || !RANKED[lane->queue[chosen].event])) *open = 1;
+    const int ranked = RANKED[e] && (chosen < 0 || RANKED[lane->queue[chosen].event]);
+    if (chosen >= 0 && !(ranked && (mine < best || mine > best))) *open = 1;
     if (chosen < 0 || mine > best || (reversed && !(mine < best))) chosen = i, best = mine;
   }
   return chosen;
@@ -125,8 +126,8 @@ static void judge(const Work *w, V t, V middle, V *gap, V *truth) {
 }
 
 /* All that happens now: triggers that became true join the queue, then one event after the other is executed, and what
-   each of them changes is seen before the next. `middle` decides conditions on time: at a stop, or just after it. Returns
-   whether somewhere SBML leaves the order open. */
+   each of them changes is seen before the next. `middle` decides conditions on time: at a stop, or just after it.
+   Returns whether somewhere SBML leaves the order open. */
 static int proceed(const Task *task, Work *w, int l, double middle, int reversed) {
   Lane *lane = &w->lane[l];
   int open = 0;
@@ -213,9 +214,9 @@ static void happen(const Task *task, Work *w, int l, double middle) {
 #define ROUNDED 4e-15                /* a share of a gap's terms: what rounding may have made of it */
 #define MOST_LOOKS (100 + 20 * NGAP) /* changes within one step, whose gaps are polynomials of low degree */
 
-/* One point of the step just taken, in every lane. Within a band about zero rounding decides the sign of a gap: there it
-   counts as on the side where it was last beyond the band, or as what it was when something last happened. So a quantity
-   that comes to rest on its threshold does not flicker. */
+/* One point of the step just taken, in every lane. Within a band about zero rounding decides the sign of a gap: there
+   it counts as on the side where it was last beyond the band, or as what it was when something last happened. So a
+   quantity that comes to rest on its threshold does not flicker. */
 typedef struct { V time, y[NS + 1], gap[NGAP], size[NGAP], truth[NEVENT]; } Sight;
 
 OUTLINE void look_at_gaps(const Work *w, V t, V h, V middle, V s, Sight *at) {
@@ -277,8 +278,8 @@ static V survey(const Task *task, Work *w, V t, V h, V middle, int *busy) {
 typedef struct { double first[NGAP], last[NGAP]; int changes[NGAP], most; } Span;
 
 /* Changes of sign among the Bernstein coefficients of each gap, those left out that rounding may have made. One change
-   counts as two where the last coefficient is left out, so that the zero is not looked for up to there. Leaves the sight
-   of b. */
+   counts as two where the last coefficient is left out, so that the zero is not looked for up to there. Leaves the
+   sight of b. */
 static void examine(const Work *w, int l, V t, V h, V middle, double a, double b, Span *span, Sight *at) {
   double gap[DEGREE + 1][NGAP];
   for (int j = 0; j <= DEGREE; j++) {
@@ -306,7 +307,8 @@ static void examine(const Work *w, int l, V t, V h, V middle, double a, double b
 
 /* First point at which a gap is beyond the band on the side where it is at b, its only zero being between a and b:
    bisection, or inverse quadratic interpolation where that is safe (chandrupatla_1997). */
-static double crossing(const Work *w, int l, V t, V h, V middle, double a, double b, int g, const Span *span, Sight *at) {
+static double crossing(const Work *w, int l, V t, V h, V middle, double a, double b, int g, const Span *span,
+                       Sight *at) {
   const double band = LANE(w->band[g], l), up = span->last[g] > 0 ? 1 : -1;
   double x1 = b, f1 = up * span->last[g] - band, x2 = a, f2 = up * span->first[g] - band, x3 = a, f3 = f2;
   double part = 0.5, nudge = FINEST;
@@ -387,7 +389,8 @@ static void seek(Work *w, int l, V t, V h, V middle, int busy) {
   }
   if (!lane->cut) return;
   lane->shown = lane->reach - ROUNDING * fabs(lane->reach);
-  if (lane->hits && lane->stop - lane->reach <= 1e-15 * (fabs(lane->stop) + LANE(h, l))) lane->cut = 0, lane->shown = lane->stop;
+  const double hair = 1e-15 * (fabs(lane->stop) + LANE(h, l)); /* before the stop, where all is looked at anyway */
+  if (lane->hits && lane->stop - lane->reach <= hair) lane->cut = 0, lane->shown = lane->stop;
 }
 
 /* Where a trigger cut a step short: the events, then the outputs due, those included that rounding alone keeps apart. */
