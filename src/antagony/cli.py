@@ -211,7 +211,7 @@ def simulate(
     points: Annotated[int, typer.Option(min=2, help="Moments shown; 101 of an SBML file, evenly from 0.")] = 25,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="SBML files only: a value such as k1=2; may be repeated."),
+        typer.Option("--set", metavar="NAME=VALUE", help="SBML and PEtab only: a value such as k1=2; may be repeated."),
     ] = None,
     patients: Annotated[int, typer.Option(min=1, help="Virtual patients; 1 is the typical patient.")] = 1,
     draws: Annotated[int, typer.Option(min=1, help="Prior draws; 1 is the nominal value of every parameter.")] = 1,
