@@ -56,6 +56,8 @@ function causesIn(facts, text) {
   return found;
 }
 
+const BENDS = 9; // points that the most bent of a scene's curves needs at least
+
 /** What is wrong with the pictures shown: too few curves, points off the numbers, nodes that lack. */
 async function flaws(page, facts, mechanism) {
   const paths = await lines(page);
@@ -66,7 +68,10 @@ async function flaws(page, facts, mechanism) {
   const stray = await at(page, "curves").evaluate((svg) => [...svg.querySelectorAll("*")].flatMap((e) => [...e.attributes].map((a) => a.value)).filter((value) => /NaN|undefined|Infinity/.test(value)));
   const found = [];
   if (paths.length < 2) found.push(`${paths.length} curves`);
-  if (paths.some((path) => (path.match(/,/g) ?? []).length < 100)) found.push("a curve of less than 100 points");
+  const points = paths.map((path) => [...path.matchAll(/(-?[\d.]+),-?[\d.]+/g)].map(([, across]) => Number(across)));
+  const width = Math.max(...points.flat()) - Math.min(...points.flat());
+  if (points.some((across) => across.length < 2 || across.at(-1) - across[0] < 0.9 * width)) found.push("a curve that stops short");
+  if (Math.max(...points.map((across) => across.length)) < BENDS) found.push(`no curve bends: ${points.map((across) => across.length)} points`);
   if (stray.length + drawn.numbers.length > 0) found.push(`drawn with ${[...stray, ...drawn.numbers][0]}`);
   const folded = drawn.text.replace(/\s+/g, "");
   for (const id of nodesOf(mechanism)) if (!folded.includes(facts.nodes[id].label.replace(/\s+/g, ""))) found.push(`no node ${id}`);
