@@ -6,6 +6,7 @@
 
 typedef double V __attribute__((vector_size(W * 8)));
 typedef long long B __attribute__((vector_size(W * 8))); /* the bits of a V as whole numbers */
+typedef unsigned long long U __attribute__((vector_size(W * 8))); /* the same without a sign */
 
 #define K(x) ((V){0} + (double)(x))
 #define LANE(v, l) (((double *)&(v))[l])
@@ -20,6 +21,12 @@ typedef long long B __attribute__((vector_size(W * 8))); /* the bits of a V as w
     __has_builtin(__builtin_ia32_scalefpd512_mask) && __has_builtin(__builtin_ia32_rcp14pd512_mask) && \
     __has_builtin(__builtin_ia32_getexppd512_mask) && __has_builtin(__builtin_ia32_getmantpd512_mask)
 #define WIDE 1
+#endif
+#endif
+#if defined __AVX2__ && W == 4 && defined __GNUC__ && !defined __clang__ && defined __has_builtin
+#if __has_builtin(__builtin_ia32_blendvpd256) && __has_builtin(__builtin_ia32_maxpd256) && \
+    __has_builtin(__builtin_ia32_minpd256)
+#define HALF_WIDE 1
 #endif
 #endif
 #ifdef WIDE
@@ -42,9 +49,15 @@ typedef B M;
 INLINE M vless(V a, V b) { return (M)(a < b); }
 INLINE M vless_equal(V a, V b) { return (M)(a <= b); }
 INLINE M vequal(V a, V b) { return (M)(a == b); }
+#ifdef HALF_WIDE /* single instructions again, of the same bits as the plain text */
+INLINE V vselect(M m, V a, V b) { return __builtin_ia32_blendvpd256(b, a, (V)m); }
+INLINE V vmax(V a, V b) { return __builtin_ia32_maxpd256(b, a); } /* a NaN in `a` stays */
+INLINE V vmin(V a, V b) { return __builtin_ia32_minpd256(b, a); }
+#else
 INLINE V vselect(M m, V a, V b) { return (V)((m & (B)a) | (~m & (B)b)); }
 INLINE V vmax(V a, V b) { return vselect(vless(a, b), b, a); } /* a NaN in `a` stays */
 INLINE V vmin(V a, V b) { return vselect(vless(b, a), b, a); }
+#endif
 #endif
 #if defined WIDE && !defined PORTABLE
 #define FAST 1
@@ -121,10 +134,10 @@ INLINE V vlogabs(V x) {
   const V m = vmantissa(x), e = vexponent(x);
   const V k = vmax(vselect(vless(m, K(1)), e + K(1), e), K(-1e300));
 #else
+  /* e: the exponent + 1023, as a whole number; written into the bits of 2^52 it is 2^52 + e, so no conversion is needed */
   const V a = vabs(x);
-  const B ix = (B)a;
-  const B e = (ix - 0x3fe6a09e667f3bcdLL) >> 52;
-  const V m = (V)(ix - (e << 52)), k = __builtin_convertvector(e, V);
+  const U ix = (U)a, e = (ix + 0x00095f619980c433ULL) >> 52;
+  const V m = (V)(ix - ((e - 1023) << 52)), k = (V)(e + 0x4330000000000000ULL) - K(4503599627371519.0);
 #endif
   const V s = (m - K(1)) * vreciprocal_ordinary(m + K(1)), z = s * s;
   const V zz = z * z;
