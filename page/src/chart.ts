@@ -129,7 +129,7 @@ function hintOf(facts: Facts, panel: Panel, frame: Frame): string {
 /** The colour of the one drug that moves an output itself; ink for all else. */
 function colourOf(page: Charted, mechanism: Mechanism, output: string): string {
   const movers = page.drugEdges(mechanism).filter((edge) => outputOf(page.facts, edge.to) === output);
-  return movers.length === 1 ? drugColour(movers[0].drug, page.drugs) : "var(--ink)";
+  return movers.length === 1 ? drugColour(movers[0].drug, page.facts.drugs) : "var(--ink)";
 }
 
 function bandsOf(page: Charted, panel: Panel, frame: Frame, y: Scale) {
@@ -176,7 +176,7 @@ export function marksOf(page: Charted, x: Scale) {
   const last = page.scene.times[page.scene.times.length - 1];
   return page.drugs.map((drug) => {
     const doses = page.scene.doses.filter((dose, i) => dose.drug === drug && page.amounts[i] > 0);
-    const colour = drugColour(drug, page.drugs);
+    const colour = drugColour(drug, page.facts.drugs);
     const marks = doses.flatMap((dose) => timesOf(dose, last).map((time) => markOf(dose, time, x)));
     const ends = doses.map((dose) => x(Math.min(last, dose.time + dose.interval * dose.additional + dose.duration)));
     const beyond = Math.max(...ends, -Infinity);

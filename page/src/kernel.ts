@@ -16,7 +16,7 @@ export const ADVICE = [
   "more steps than allowed: look for a rate that never settles",
   "the step shrank to nothing: a rate jumps or grows without bound; look at the states at that time",
   "a rate is not a number: a negative base of a fractional power, a division by 0 or a missing value",
-];
+]; // the kernel's further codes are of events in a model's own text, and a mechanism has none
 
 /** Events of several subjects, (subject, event): sorted by time and padded with Infinity. */
 export interface EventTable {

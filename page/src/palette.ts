@@ -1,19 +1,14 @@
 /** Colours of drugs (Okabe and Ito's set, told apart by colour-blind readers); a mechanism has a line style, never a colour. */
 
-const KNOWN: Record<string, string> = {
-  ketamine: "#0072B2",
-  esketamine: "#0072B2",
-  naltrexone: "#D55E00",
-  naloxone: "#D55E00",
-  morphine: "#CC79A7",
-  escitalopram: "#009E73",
-  buprenorphine: "#56B4E9",
-  rapamycin: "#F0E442",
-};
-const OTHERS = ["#56B4E9", "#CC79A7", "#E69F00", "#009E73"];
+const ANTAGONISTS = ["#D55E00", "#E69F00"];
+const OTHERS = ["#0072B2", "#56B4E9", "#CC79A7", "#009E73", "#F0E442"];
 
-export function drugColour(drug: string, drugs: readonly string[]): string {
-  return KNOWN[drug] ?? OTHERS[Math.max(0, drugs.indexOf(drug)) % OTHERS.length];
+/** Colour of a drug: what blocks is warm, all else takes the other colours in the order of the case. */
+export function drugColour(drug: string, drugs: Readonly<Record<string, { antagonist: boolean }>>): string {
+  const blocks = drugs[drug]?.antagonist ?? false;
+  const alike = Object.keys(drugs).filter((other) => drugs[other].antagonist === blocks);
+  const colours = blocks ? ANTAGONISTS : OTHERS;
+  return colours[Math.max(0, alike.indexOf(drug)) % colours.length];
 }
 
 /** Black or white, whichever reads better on a colour. */
