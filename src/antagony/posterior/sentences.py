@@ -158,12 +158,21 @@ def fragile_sentences(case: Case, weighing: Weighing) -> tuple[str, ...]:
 
 
 def _turning_rows(weighing: Weighing, best: Weighed, second: Weighed) -> list[str]:
-    turned = [
-        f"{weighing.row_titles.get(name, name)} ({bayes_factor(best.rows[name].value - second.rows[name].value)})"
-        for name in best.rows
-        if name in second.rows and best.rows[name].value < second.rows[name].value
-    ]
-    return [f"{best.slug} falls behind {second.slug} when scored so: {'; '.join(turned)}."] if turned else []
+    """Other scorings under which the leader falls behind, those within their own Monte-Carlo error apart."""
+    sure, unsure = list[str](), list[str]()
+    for name in best.rows:
+        if name not in second.rows:
+            continue
+        gap = best.rows[name].value - second.rows[name].value
+        error = math.hypot(best.rows[name].error, second.rows[name].error)
+        if gap < 0:
+            text = f"{weighing.row_titles.get(name, name)} ({bayes_factor(gap)}, error {error:.2f} nat)"
+            (sure if -gap > 2 * error else unsure).append(text)
+    behind = f"{best.slug} falls behind {second.slug}"
+    lines = [f"{behind} when scored so: {'; '.join(sure)}."] if sure else []
+    if unsure:
+        lines.append(f"{behind}, by less than twice the Monte-Carlo error, when scored so: {'; '.join(unsure)}.")
+    return lines
 
 
 def _turning_sweeps(best: Weighed, second: Weighed, gap: float) -> list[str]:
