@@ -22,7 +22,16 @@ LEFT_HAND_SIDE = re.compile(r"(?:^|;)\s*([A-Za-z_]\w*)\s*(:=|'\s*=|=)", re.MULTI
 COMPOSING = RLock()
 """libAntimony has one state for the whole process: whoever composes holds this."""
 
+MODULES = 2  # what libAntimony counts where there is one model: its own beside it
+
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+# A statement that closes the model, behind which libAntimony opens any file that is named: refused, in comments too.
+_EXIT = re.compile(
+    r"(?:^|;|\*/)[^\S\n]*(end)[^\S\n]*(?=$|;|//|/\*|#|\b(?:import|model|module|function)\b)"
+    r"|\b(import)\b(?:\s|/\*.*?\*/)*\"",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,17 +221,39 @@ def _load(name: str, texts: Sequence[Text]) -> tuple[str, str]:
 
     lines, origin = [f"model {name}"], [("model header", 1)]
     for text in texts:
+        _refuse_exit(text)
         pieces = text.text.splitlines()
         lines += pieces
         origin += [(text.label, n + 1) for n in range(len(pieces))]
     joined = "\n".join([*lines, "end", ""])
     antimony.clearPreviousLoads()
     if antimony.loadAntimonyString(joined) < 0:
-        raise CompositionError(_located(str(antimony.getLastError()), origin))
+        raise CompositionError(_located(_last_error(), origin))
+    if antimony.getNumModules() > MODULES:
+        raise CompositionError(f"{texts[-1].label}: the text opens a model of its own; a part is statements alone")
     sbml = str(antimony.getSBMLString(name))
     antimony.clearPreviousLoads()
     _refuse_empty_units(sbml, texts)
     return joined, sbml
+
+
+def _refuse_exit(text: Text) -> None:
+    """Refuse text that leaves its model, for a stranger's text could then open other files."""
+    plain = "\n".join(text.text.splitlines())
+    if found := _EXIT.search(plain):
+        word = found[1] or found[2]
+        line = plain.count("\n", 0, found.start(1 if found[1] else 2)) + 1
+        raise CompositionError(f'{text.label}, line {line}: "{word}" leaves the model; a part is statements alone')
+
+
+def _last_error() -> str:
+    """libAntimony's message, which may break off within a letter."""
+    import antimony
+
+    try:
+        return str(antimony.getLastError())
+    except UnicodeDecodeError as error:
+        return error.object.decode("utf-8", "replace")
 
 
 def _located(message: str, origin: Sequence[tuple[str, int]]) -> str:

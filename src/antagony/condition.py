@@ -5,7 +5,6 @@ Regimens stay prescription text, as they were written; times are hours.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import CaseError, RegimenError, UnitError, near_miss
+from .files import parse_toml
 from .parameters import GRADES
 from .regimen import parse_regimen
 from .units import parse_time
@@ -165,10 +165,10 @@ ConditionText = Annotated[ConditionEntry, BeforeValidator(_condition)]
 def read_tables(path: Path, error: type[CaseError]) -> dict[str, Any]:
     """The tables of a TOML file; raises `error` naming the file."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as cause:
         raise error(f"{path}: cannot be read ({getattr(cause, 'strerror', None) or cause})") from None
-    except tomllib.TOMLDecodeError as cause:
+    except ValueError as cause:
         raise error(f"{path}: not valid TOML: {cause}") from None
 
 

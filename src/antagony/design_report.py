@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import json
 import math
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -36,7 +35,7 @@ from .design_figures import (
 )
 from .errors import StudyError, near_miss
 from .figures import write_picture
-from .files import check_ending, write_text, write_whole
+from .files import check_ending, unpack, write_text, write_whole
 from .kernel.build import cache_folder
 from .planning.answer import Measurement, Ranked, Ranking
 from .planning.information import Evidence, Figure
@@ -653,9 +652,9 @@ def read_ranking(case: Case) -> dict[str, Any] | None:
     folders = (cache_folder() / "rankings", _beside(case))
     for path in (folder / _kept_name(case, effort) for folder in folders for effort in storage.EFFORTS):
         try:
-            table = json.loads(gzip.decompress(path.read_bytes()))
+            table = json.loads(unpack(path))
             TypeAdapter(_Kept).validate_python(table)
-        except (OSError, EOFError, zlib.error, ValueError, RecursionError, ValidationError):
+        except (OSError, ValueError, RecursionError, ValidationError):
             continue
         return table
     return None

@@ -6,7 +6,6 @@ drugs/<name>/ holds `drug.toml` (routes, loads, exposures, outputs), `model.ant`
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
 
 from .errors import CaseError, RegimenError, near_miss
+from .files import parse_toml
 from .parameters import Parameter, read_parameters
 
 INPUT_UNIT = "nmol_per_hour"
@@ -282,17 +282,19 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise CaseError(f"{path}: no such file; a drug needs drug.toml, model.ant and parameters.tsv") from None
+    except OSError as error:
+        raise CaseError(f"{path}: cannot be read ({(error.strerror or '').lower()})") from None
     except UnicodeDecodeError as error:
         raise CaseError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
 def _read_tables(path: Path) -> _DrugFile:
     try:
-        return TypeAdapter(_DrugFile).validate_python(tomllib.loads(_read_text(path)))
-    except tomllib.TOMLDecodeError as error:
-        raise CaseError(f"{path}: not valid TOML: {error}") from None
+        return TypeAdapter(_DrugFile).validate_python(parse_toml(_read_text(path)))
     except ValidationError as error:
         raise CaseError("\n".join(f"{path}: {_explain(detail)}" for detail in error.errors())) from None
+    except ValueError as error:
+        raise CaseError(f"{path}: not valid TOML: {error}") from None
 
 
 _TABLES = {"labels": Label, "targets": Target, "loads": Load, "exposures": Exposure, "outputs": DrugOutput}

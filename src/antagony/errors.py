@@ -13,6 +13,7 @@ AntagonyError
 │   └── UnsupportedError a construct that the kernel does not cover, by name
 ├── SimulationError      a run that cannot start, or subjects that failed where none may
 ├── PosteriorError       draws that cannot be weighed against what was published
+├── ClusterError         workers that cannot be reached, were lost, or would give other bits
 └── ReportError          an output that cannot be written
 """
 
@@ -21,9 +22,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+WORD = 100  # letters of a word for which a near miss is looked for
+LONGEST = 3000  # characters of a message; what a file holds is quoted in it, and a file may hold anything
+
 
 class AntagonyError(Exception):
     """Root of all errors that a user can cause or mend."""
+
+    def __str__(self) -> str:
+        """The message as a terminal may be shown it: cut in the middle where it is long, and nothing that steers."""
+        text = super().__str__()
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 3 :]}"
+        return "".join(c if c.isprintable() or c == "\n" else _spelt(c) for c in text)
 
 
 class CaseError(AntagonyError):
@@ -74,8 +85,17 @@ class PosteriorError(AntagonyError):
     """Draws that cannot be weighed: none has a likelihood, or one an infinite."""
 
 
+class ClusterError(AntagonyError):
+    """Workers beyond this machine that cannot be reached, were lost, or would give other bits."""
+
+
 class ReportError(AntagonyError):
     """An output that cannot be written; nothing half-written is left behind."""
+
+
+def _spelt(letter: str) -> str:
+    """A letter that nobody can see, in letters that everybody can."""
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:
@@ -85,7 +105,8 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     '; did you mean "mtorc1"?'
     """
     known = sorted(known)
-    if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
+    short = [name for name in known if len(name) <= WORD]  # the time it takes grows with the square of their length
+    if len(word) <= WORD and (close := difflib.get_close_matches(word, short, n=1, cutoff=0.6)):
         return f'; did you mean "{close[0]}"?'
     shown = ", ".join(known[:12])
     return f"; known: {shown}{', ...' if len(known) > 12 else ''}" if known else ""

@@ -27,6 +27,7 @@ DEEPEST = 400  # elements, or brackets of a formula, inside one another; libSBML
 LONGEST = 20_000  # operators of one formula written as text (SBML Level 1)
 HARMLESS = {"comp", "fbc", "groups", "layout", "render", "l3v2extendedmath"}  # packages whose meaning is known here
 CONSISTENCY = ("UNITS_CONSISTENCY", "MODELING_PRACTICE", "SBO_CONSISTENCY")  # checks that do not change a number
+EXTREMES = (_libsbml.AST_FUNCTION_MAX, _libsbml.AST_FUNCTION_MIN)
 UNITS_ONLY = {10311, 10313}  # dangling references to units
 
 
@@ -368,7 +369,7 @@ def _refuse_fbc(model: Any) -> None:  # noqa: ANN401
 
 
 def _refuse_constructs(model: Any) -> None:  # noqa: ANN401
-    """Raise UnsupportedError for a fast reaction or a delay: libRoadRunner gets them wrong."""
+    """Raise UnsupportedError for a fast reaction, a delay or an extreme of nothing: libRoadRunner gets them wrong."""
     for reaction in items(model.getListOfReactions()):
         if reaction.isSetFast() and reaction.getFast():
             raise UnsupportedError(f'a fast reaction ("{reaction.getId()}"): neither solver covers it')
@@ -376,3 +377,5 @@ def _refuse_constructs(model: Any) -> None:  # noqa: ANN401
         for node in nodes(element.getMath()):
             if node.getType() == libsbml.AST_FUNCTION_DELAY:
                 raise UnsupportedError(f"a delay ({formula(node)}): neither solver covers it")
+            if node.getType() in EXTREMES and not node.getNumChildren():
+                raise UnsupportedError(f"the largest or smallest of nothing ({formula(node)}): it has no value")

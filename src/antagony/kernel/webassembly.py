@@ -11,7 +11,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -80,16 +79,13 @@ def _build(sbml: str, request: dict, compiler: Compiler, module: Path, record: P
 
 
 def _compile(text: str, compiler: Compiler) -> bytes:
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="build-") as scratch:
-        folder = Path(scratch)
+    with build.scratch_folder(cache_folder()) as folder:
         for name in HEADERS:
             (folder / name).touch()
         source, built = folder / "kernel.c", folder / "kernel.wasm"
         source.write_text(text, encoding="utf-8")
-        command = [*compiler.command, *FLAGS, "-isystem", scratch, str(source), "-o", str(built)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        if run.returncode:
-            raise CompilerError(f"{compiler.identity} refused the generated text:\n{run.stderr[:2000]}")
+        command = [*compiler.command, *FLAGS, "-isystem", str(folder), str(source), "-o", str(built)]
+        build.compile_text(command, compiler, built)
         return built.read_bytes()
 
 
@@ -119,7 +115,7 @@ def find_webassembly_compiler() -> Compiler:
         clang = ("clang", "--target=wasm32", f"-fuse-ld={linker}", "-Wl,--stack-first")
         return Compiler(clang, ", ".join([*_says("clang", "--version")[:1], *_says(linker, "--version")[:1]]))
     if find_spec("ziglang"):
-        zig = (sys.executable, "-m", "ziglang", "cc")
+        zig = (sys.executable, "-P", "-m", "ziglang", "cc")
         return Compiler((*zig, "-target", "wasm32-freestanding"), " ".join(["zig", *_says(*zig, "--version")[:1]]))
     raise CompilerError(
         "no compiler for WebAssembly found, neither clang with wasm-ld on the PATH nor ziglang: "
@@ -128,4 +124,7 @@ def find_webassembly_compiler() -> Compiler:
 
 
 def _says(*command: str) -> list[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    try:
+        return build.call_program(command, build.GREETING).stdout.splitlines()
+    except (OSError, subprocess.TimeoutExpired):
+        return []
