@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -16,10 +17,11 @@ from antagony.condition import Condition
 from antagony.errors import ClaimError
 from antagony.estimation import wilson
 from antagony.population import NOMINAL, draw_parameters, sample_population
+from antagony.printing import print_json, verdict_table
 from antagony.replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES, _population, _with_residual, replay_study
 from antagony.simulation import Arm, Tolerances, simulate
 from antagony.study import Finding, Study
-from antagony.verdict import reach_verdict, read_bibliography
+from antagony.verdict import Verdict, reach_verdict, read_bibliography
 
 CLAIM = Claim(
     id="made_up",
@@ -280,8 +282,13 @@ def test_no_drug_effect_does_not_explain_a_blockade(case: Case) -> None:
     assert not any(r.agrees for r in replays)
 
 
-def test_a_verdict_counts_what_its_replays_say(case: Case) -> None:
-    answer = reach_verdict(case, mechanisms=["none"], draws=16, patients=20)
+@pytest.fixture(scope="module")
+def alone(case: Case) -> Verdict:
+    return reach_verdict(case, mechanisms=["none"], draws=16, patients=20)
+
+
+def test_a_verdict_counts_what_its_replays_say(case: Case, alone: Verdict) -> None:
+    answer = alone
     (only,) = answer.mechanisms
     assert only.explains == sum(bool(r.agrees) for r in only.replays if r.counts)
     assert only.findings == sum(r.weighed and not r.calibrates for r in only.replays)
@@ -289,6 +296,15 @@ def test_a_verdict_counts_what_its_replays_say(case: Case) -> None:
     assert any("cut-off" in line or "left out" in line for line in answer.fragile)
     draws = draw_parameters(case.parameters("none").values(), 4, seed=1)
     assert calibrate(case, "none", draws).reached.all()
+
+
+def test_a_verdict_can_be_written_as_json(alone: Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """A finding's grades cannot be copied, so what is printed must not try to."""
+    print_json(verdict_table(alone))
+    (mechanism,) = json.loads(capsys.readouterr().out)["mechanisms"]
+    told = {(replay["study"], replay["finding"]): replay["predicted"] for replay in mechanism["replays"]}
+    replays = alone.mechanisms[0].replays
+    assert told == {(r.study, r.finding.id): pytest.approx(r.predicted, nan_ok=True) for r in replays}
 
 
 def test_every_source_of_a_number_has_an_entry(case: Case) -> None:

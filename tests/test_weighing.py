@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from antagony.posterior.unexplained import log_unexplained
 from antagony.posterior.weighing import mix, rival_probabilities, weigh
 from antagony.rules import Doubt, Rules
 from antagony.study import Arm, Design, Finding, Study, Trial, TrialNumber
+from antagony.workers import Threads
 
 Array = NDArray[np.float64]
 BLOCKS, SIZE = 8, 64
@@ -641,12 +641,15 @@ def test_a_rival_weighed_alone_and_none_at_all() -> None:
 
 def test_what_turns_the_order_is_listed_as_fragile(case: Case) -> None:
     best = weighed(
-        "alpha", -10.0, error=0.5, failed=3, rows={"no_animals": Number(-13.0, 0.1)},
+        "alpha", -10.0, error=0.5, failed=3, rows={"no_animals": Number(-13.0, 0.1), "all_outcomes": Number(-12.0, 0.3)},
         sweeps=(Sweep("size", "upper", Number(-12.0, 0.1)), Sweep("speed", "lower", Number(-10.5, 0.1))),
     )  # fmt: skip
-    second = weighed("beta", -11.0, rows={"no_animals": Number(-11.0, 0.1)})
+    second = weighed("beta", -11.0, rows={"no_animals": Number(-11.0, 0.1), "all_outcomes": Number(-11.3, 0.4)})
     text = " ".join(fragile_sentences(case, told(best, second)))
-    assert f"alpha falls behind beta when scored so: without signs in animals ({bayes_factor(-2)})" in text
+    sure = f"without signs in animals ({bayes_factor(-2)}, error 0.14 nat)."
+    assert f"alpha falls behind beta when scored so: {sure}" in text
+    unsure = f"all_outcomes ({bayes_factor(-0.7)}, error 0.50 nat)."
+    assert f"alpha falls behind beta, by less than twice the Monte-Carlo error, when scored so: {unsure}" in text
     assert "alpha loses its lead over beta if size in the upper half of its range" in text
     assert "speed" not in text
     assert "Monte-Carlo error of alpha is above 0.3 nat" in text
@@ -713,8 +716,7 @@ def test_two_mechanisms_from_the_case_to_the_answer(
 
     monkeypatch.undo()
     folder("second")
-    monkeypatch.setattr(weighing, "ThreadPoolExecutor", lambda workers: ThreadPoolExecutor(1))
-    alone = weigh(case, mechanisms=PAIR, effort="quick")
+    alone = weigh(case, mechanisms=PAIR, effort="quick", workers=Threads(1))
     assert same(numbers(alone), numbers(answer))
 
 

@@ -5,7 +5,6 @@ The kernel takes all draws and subjects of an arm as one batch. Steady-state dos
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from .mechanism import Mechanism
 from .population import NOMINAL, TYPICAL, Draws, Population
 from .regimen import Regimen
 from .schedule import RESTART, SET_INPUT, Events, Phase, SteadyState, lower_doses, place
+from .workers import count_threads
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -138,7 +138,7 @@ def build_kernels(
     """
     once = {(m.sbml, m.inputs): m for m in models}
     built = []
-    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:  # one's symbols beside another's compiler
+    with ThreadPoolExecutor(2 * count_threads()) as pool:  # one's symbols beside another's compiler
         for kernel in pool.map(lambda m: build_kernel(m.sbml, inputs=m.inputs), once.values()):
             built.append(kernel)
             if progress is not None:
@@ -174,7 +174,8 @@ class _Run:
     ) -> Array:
         """Values (row, time, output) of one arm; rows are draws x subjects, subjects fastest."""
         parameters, phases = self.prepare(kernel, arm, times)
-        settings = {"rtol": self.tolerances.relative, "atol": self.atol(kernel), "threads": self.threads}
+        threads = self.threads or count_threads()
+        settings = {"rtol": self.tolerances.relative, "atol": self.atol(kernel), "threads": threads}
         result, lost = run_phases(kernel, parameters, phases, times, outputs, settings)
         for row, (time, status) in lost.items():
             draw, subject = divmod(row, self.population.size)

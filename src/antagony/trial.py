@@ -27,6 +27,7 @@ from .mechanism import Mechanism
 from .population import NOMINAL, Draws, Population, draw_parameters, factors_of, spread_parameters
 from .simulation import Arm, Tolerances, simulate
 from .study import trial_values
+from .workers import Tell, Threads, Workers, count_steps
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,6 +37,8 @@ Progress = Callable[[str, int, int], None]
 
 DRAWS = 200  # calibrated draws that replicates take in turn
 BLOCK_ROWS = 16_384  # patients simulated at a time; the numbers do not depend on it
+PIECE_ROWS = 4096  # the same, sent to a worker: a thousand trials are then several pieces
+ALONE = Threads(1)  # a block fills this machine's threads by itself
 SCREENED = 64  # patients screened at most to enrol one
 TOLERANCES = Tolerances(1e-5, 1e-7)  # ratings carry a residual of a point or more; these err by less than 0.01 points
 
@@ -101,7 +104,30 @@ def simulate_trial(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> TrialRun:
-    """Run a plan many times under one mechanism and analyse each run as its design asks.
+    """Run a plan many times under one mechanism and analyse each run as its design asks; see `simulate_trials`."""
+    (run,) = simulate_trials(
+        case, [slug], plan, replicates=replicates, seed=seed, realism=realism, uncertain=uncertain, level=level,
+        variants=variants, threads=threads, progress=progress,
+    )  # fmt: skip
+    return run
+
+
+def simulate_trials(
+    case: Case,
+    slugs: Sequence[str],
+    plan: Plan,
+    *,
+    replicates: int = 1000,
+    seed: int = 1,
+    realism: Realism = REALISTIC,
+    uncertain: bool = True,
+    level: float = 0.95,
+    variants: Mapping[str, str] | None = None,
+    threads: int | None = None,
+    workers: Workers = ALONE,
+    progress: Progress | None = None,
+) -> list[TrialRun]:
+    """Run a plan many times under each mechanism and analyse each run as its design asks.
 
     `uncertain`: each replicate has its own calibrated prior draw (the answer then carries what is not known of the
     mechanism); otherwise all have nominal values. Raises SimulationError where no draw can be calibrated, StudyError
@@ -109,35 +135,53 @@ def simulate_trial(
     """
     if replicates < 1:
         raise StudyError(f"{plan.id}: {replicates} replicates; at least one is needed")
-    plan = rated_part(case, plan, slug)
-    truths, asked, reached = _truths(case, slug, replicates if uncertain else 0, seed, variants)
-    bench = Bench(case, slug, plan, realism, seed, threads, truths, variants, uncertain=uncertain)
-    ratings, severity, failures = [], [], []
-    step = max(1, BLOCK_ROWS // plan.patients)
-    for first in range(0, replicates, step):
-        if progress is not None:
-            progress(f"{slug}: {plan.id}", first, replicates)
-        block = bench.run(np.arange(first, min(first + step, replicates)))
-        ratings.append(block.ratings)
-        severity.append(block.severity)
-        failures += block.failures
-    rated, true = np.concatenate(ratings), np.concatenate(severity)
-    scale = case.scales.get(plan.trial.scale)
+    rated = {slug: rated_part(case, plan, slug) for slug in slugs}
+    settings = (case, replicates if uncertain else 0, seed, variants)
+    truths = dict(zip(rated, workers.run(_find_truths, settings, [*rated]), strict=True))
+    benches = {
+        slug: Bench(case, slug, part, realism, seed, threads, truths[slug].draws, variants, uncertain=uncertain)
+        for slug, part in rated.items()
+    }
+    step = max(1, (PIECE_ROWS if workers.afar else BLOCK_ROWS) // plan.patients)
+    pieces = [(slug, np.arange(i, min(i + step, replicates))) for slug in benches for i in range(0, replicates, step)]
+    blocks = workers.run(_run_block, benches, pieces, tell=count_steps(progress, len(pieces)))
+    runs = {}
+    for slug, bench in benches.items():
+        own = _Block.joined([block for block, (of, _) in zip(blocks, pieces, strict=True) if of == slug])
+        runs[slug] = _analyse(bench, own, truths[slug], level)
+    return [runs[slug] for slug in slugs]
+
+
+def _find_truths(settings: tuple[Case, int, int, Mapping[str, str] | None], slug: str, tell: Tell) -> _Truths:
+    case, replicates, seed, variants = settings
+    return _truths(case, slug, replicates, seed, variants)
+
+
+def _run_block(benches: Mapping[str, Bench], piece: tuple[str, NDArray[np.int64]], tell: Tell) -> _Block:
+    slug, replicates = piece
+    block = benches[slug].run(replicates)
+    tell(f"{slug}: {benches[slug].plan.id}")
+    return block
+
+
+def _analyse(bench: Bench, block: _Block, truths: _Truths, level: float) -> TrialRun:
+    plan = bench.plan
+    scale = bench.case.scales.get(plan.trial.scale)
     return TrialRun(
         plan=plan,
-        mechanism=slug,
-        realism=realism,
-        replicates=replicates,
-        seed=seed,
+        mechanism=bench.slug,
+        realism=bench.realism,
+        replicates=len(block.ratings),
+        seed=bench.seed,
         level=level,
-        uncertain=uncertain,
-        draws=truths.size,
-        asked=asked,
-        reached=reached,
-        ratings=_dataset(bench, rated, true),
-        estimates=estimate_all(plan, rated, level),
-        arms=summarise_arms(plan, rated, remission=None if scale is None else scale.remission),
-        failures=tuple(failures),
+        uncertain=bench.uncertain,
+        draws=truths.draws.size,
+        asked=truths.asked,
+        reached=truths.reached,
+        ratings=_dataset(bench, block.ratings, block.severity),
+        estimates=estimate_all(plan, block.ratings, level),
+        arms=summarise_arms(plan, block.ratings, remission=None if scale is None else scale.remission),
+        failures=tuple(block.failures),
     )
 
 
@@ -189,7 +233,7 @@ def true_effects(
     """
     plan = rated_part(case, plan, slug)
     whole = replace(realism, dropout="none", carry_over=False)
-    truths, _, _ = _truths(case, slug, 0, seed, variants)
+    truths = _truths(case, slug, 0, seed, variants).draws
     arms = tuple((arm.id,) for arm in plan.design.arms)
     design = replace(plan.design, kind="parallel", sequences=(), washout=None)
     wide = replace(plan, design=design, sizes=(patients,) * len(arms), findings=())
@@ -214,11 +258,11 @@ def _read(estimand: Estimand, baseline: Array, rating: Array) -> Array:
 
 def _truths(
     case: Case, slug: str, replicates: int, seed: int, variants: Mapping[str, str] | None
-) -> tuple[Draws, int, bool]:
-    """Calibrated draws that replicates take in turn (nominal alone for 0), how many were tried, whether any reached."""
+) -> _Truths:
+    """The truths of so many replicates; nominal values alone for 0."""
     if not replicates:
         found = calibrate_over_patients(case, slug, NOMINAL, seed=seed, variants=variants)
-        return found.draws, 1, bool(found.reached[0])
+        return _Truths(found.draws, 1, bool(found.reached[0]))
     tried = min(DRAWS, replicates)
     drawn = draw_parameters(case.parameters(slug, variants).values(), tried, seed=seed)
     kept = calibrate_over_patients(case, slug, drawn, seed=seed, variants=variants).kept.draws
@@ -227,7 +271,7 @@ def _truths(
             f"{slug}: none of {tried} prior draws gives the effect that the outcome scale is solved from, so there is "
             "nothing to put on trial; ask for nominal values, or for another variant"
         )
-    return kept, tried, True
+    return _Truths(kept, tried, True)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -238,6 +282,23 @@ class _Block:
     ratings: Array  # (replicate, subject, visit)
     severity: Array
     failures: list[str]
+
+    @staticmethod
+    def joined(parts: Sequence[_Block]) -> _Block:
+        """Replicates one after another."""
+        failures = [failure for part in parts for failure in part.failures]
+        return _Block(
+            np.concatenate([p.ratings for p in parts]), np.concatenate([p.severity for p in parts]), failures
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Truths:
+    """Calibrated draws that replicates take in turn, how many were tried, and whether the nominal one reached."""
+
+    draws: Draws
+    asked: int
+    reached: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +349,7 @@ class Bench:
         shared: bool = False,
     ) -> None:
         self.case, self.slug, self.plan, self.realism = case, slug, plan, realism
-        self.seed, self.threads, self.truths, self.shared = seed, threads, truths, shared
+        self.seed, self.threads, self.truths, self.shared, self.uncertain = seed, threads, truths, shared, uncertain
         self.rows = case.parameters(slug, variants)
         self.values = trial_values(plan.trial, case.trial)
         self.top, self.periods = self.values["score_max"], case.periods

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .analysis import Comparison
 from .figures import INK, LINES, figure_style
-from .files import check_ending, write_whole
+from .files import HEADS, check_ending, reserve_room, write_whole
 from .trial import TOLERANCES, TrialRun
 from .units import format_time
 
@@ -250,6 +250,7 @@ def _write_netcdf(answers: Sequence[Answer], path: Path) -> None:
     names = [run.mechanism for run, _ in answers]
     whole = xr.concat([run.ratings for run, _ in answers], xr.IndexVariable("mechanism", names), data_vars="all")
     whole.attrs |= {"mechanism": ", ".join(names), "rtol": TOLERANCES.relative, "atol": TOLERANCES.absolute}
+    reserve_room(path, whole.nbytes + HEADS)
     whole.to_netcdf(path, engine="h5netcdf")
 
 

@@ -7,7 +7,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,11 @@ from .case import Case
 from .claims import ClaimResult, claim_models, judge_claims
 from .display import Column, read_display
 from .errors import CaseError
+from .notebook import Card, Table, brief, listed, percent
 from .population import Draws
 from .replay import REPLAY_PATIENTS, Replay, chronic_drugs, replay_studies
 from .simulation import Arm, Tolerances, build_kernels, simulate
+from .workers import Tell, Threads, Workers
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,6 +42,17 @@ class Settings:
     compiler: str
     seconds: float
     variants: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The settings in words, for the small print."""
+        patients = () if self.patients is None else (f"{self.patients} patients in a replayed trial",)
+        variants = tuple(f"variant {axis}={name}" for axis, name in self.variants.items())
+        return (
+            f"{self.draws} draws", *patients, f"seed {self.seed}", *variants,
+            f"rtol {self.relative_tolerance:g}, atol {self.absolute_tolerance:g}", f"antagony {self.version}",
+            f"case {self.case_hash}", f"kernels {listed(self.kernels)}",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,10 @@ class MechanismVerdict:
     curves: xr.Dataset
     bands: xr.Dataset
 
+    def __repr__(self) -> str:
+        """The rival and what it explains."""
+        return brief("MechanismVerdict", {"": self.slug, "explains": f"{self.explains} of {self.findings}"})
+
 
 @dataclass(frozen=True, slots=True)
 class SourceNote:
@@ -106,6 +122,28 @@ class Verdict:
     settings: Settings
     columns: tuple[Column, ...] = ()
 
+    def __repr__(self) -> str:
+        """The rivals, and what each explains."""
+        return brief("Verdict", {m.slug: f"{m.explains}/{m.findings}" for m in self.mechanisms})
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                m.title, m.slug, f"{m.explains} of {m.findings}",
+                f"{sum(r.holds for r in m.claims)} of {len(m.claims)}", f"{m.assumed} of {m.numbers}",
+                percent(m.calibrated_share), str(len(m.failures)),
+            )
+            for m in self.mechanisms
+        ]  # fmt: skip
+        heads = (
+            "mechanism", "", "findings explained", "claims kept", "numbers assumed", "draws calibrated", "failed runs",
+        )  # fmt: skip
+        errors = [r.share_error for m in self.mechanisms for r in (*m.claims, *m.own_claims)]
+        error = f"Monte-Carlo error of a claim's share at most {percent(max(errors, default=0.0))}"
+        facts = (error, *self.settings.facts, self.disclaimer.rstrip("."))
+        table = Table(heads, rows, words=2)
+        return Card(self.title, self.question, (table,), sentences=(*self.summary, *self.fragile), facts=facts).html()
+
 
 SCENES = 3
 """Scenes that every figure shows: the first ones of the case."""
@@ -125,11 +163,13 @@ def reach_verdict(
     draws: int = 2000,
     patients: int = REPLAY_PATIENTS,
     seed: int = 1,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Check every claim, replay every study and draw every scene, for each mechanism by the same rule.
 
-    `progress(text, done, total)` is told before each step. Raises CaseError for an unknown mechanism.
+    `workers` take a mechanism each, threads of this machine where None; `progress(text, done, total)` is told before
+    each step. Raises CaseError for an unknown mechanism.
     """
     begun = time.perf_counter()
     slugs = list(mechanisms or case.wirings)
@@ -137,10 +177,11 @@ def reach_verdict(
         case.wiring(slug)
     tell = _Teller(progress, 1 + len(slugs) * (2 + len(case.studies)))
     tell("compiling")
-    compile_models(case, slugs)
-    workers = min(len(slugs), 1 + (os.cpu_count() or 1))
-    with ThreadPoolExecutor(workers) as pool:  # one's Python beside the kernels of others
-        answers = tuple(pool.map(lambda slug: _judge(case, slug, draws, patients, seed, tell), slugs))
+    if workers is None or not workers.afar:
+        compile_models(case, slugs)
+    many = Threads(min(len(slugs), 1 + (os.cpu_count() or 1)))  # one's Python beside the kernels of others
+    asked = _Asked(case, draws, patients, seed, read_display(case).outputs)
+    answers = tuple((workers or many).run(_judge, asked, slugs, tell=tell))
     kernels = [a.curves.attrs["kernel"] for a in answers]
     settings = settings_of(case, kernels, begun, draws=draws, seed=seed, patients=patients)
     return Verdict(
@@ -179,9 +220,21 @@ class _Teller:
         self.done += 1
 
 
-def _judge(case: Case, slug: str, draws: int, patients: int, seed: int, tell: _Teller) -> MechanismVerdict:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every mechanism is asked; `outputs` whose spread is shown."""
+
+    case: Case
+    draws: int
+    patients: int
+    seed: int
+    outputs: Sequence[str]
+
+
+def _judge(asked: _Asked, slug: str, tell: Tell) -> MechanismVerdict:
+    case, patients, seed = asked.case, asked.patients, asked.seed
     wiring = case.wiring(slug)
-    calibrated = calibrate_prior(case, slug, draws, seed=seed)
+    calibrated = calibrate_prior(case, slug, asked.draws, seed=seed)
     nominal, prior = calibrated.nominal, calibrated.sampled
     tell(f"{slug}: claims")
     own = case.own_claims.get(slug, ())
@@ -189,7 +242,7 @@ def _judge(case: Case, slug: str, draws: int, patients: int, seed: int, tell: _T
     ids = {claim.id for claim in own}
     replays = replay_studies(case, slug, patients=patients, seed=seed, tell=lambda study: tell(f"{slug}: {study}"))
     tell(f"{slug}: scenes")
-    curves, bands, failures = _curves(case, slug, nominal.draws, prior.draws.take(prior.reached))
+    curves, bands, failures = _curves(asked, slug, nominal.draws, prior.draws.take(prior.reached))
     counted = [r for r in replays if r.counts and r.agrees is not None]
     mechanism = case.mechanism(slug, case.dosable)
     return MechanismVerdict(
@@ -223,10 +276,11 @@ def _scene_names(case: Case) -> list[str]:
     return names
 
 
-def _curves(case: Case, slug: str, nominal: Draws, prior: Draws) -> tuple[xr.Dataset, xr.Dataset, list[str]]:
+def _curves(asked: _Asked, slug: str, nominal: Draws, prior: Draws) -> tuple[xr.Dataset, xr.Dataset, list[str]]:
     """Scenes at nominal values, and the 5, 50 and 95 % of a few readouts over prior draws that could be calibrated."""
     import xarray as xr
 
+    case = asked.case
     scenes = {name: case.scenes[name] for name in _scene_names(case)}
     arms = {name: Arm(scene.regimen, (), case.trial) for name, scene in scenes.items()}
     first = min([-1.0, *(arm.regimen.first for arm in arms.values() if arm.regimen.doses)])
@@ -235,9 +289,9 @@ def _curves(case: Case, slug: str, nominal: Draws, prior: Draws) -> tuple[xr.Dat
     mechanism = case.mechanism_for(slug, {d for arm in arms.values() for d in arm.regimen.drugs})
     curves = simulate(mechanism, arms, times, draws=nominal)
     some = prior.take(np.arange(prior.size) < BAND_DRAWS) if prior.size else nominal
-    outputs = [name for name in read_display(case).outputs if name in mechanism.outputs]
+    outputs = [name for name in asked.outputs if name in mechanism.outputs]
     spread = simulate(mechanism, arms, times, draws=some, outputs=outputs)
-    bands = spread.isel(subject=0).quantile(QUANTILES, dim="draw", skipna=True)
+    bands = spread.isel(subject=0).quantile(QUANTILES, dim="draw", skipna=True, keep_attrs=True)
     bands = xr.Dataset({n: b.transpose("arm", "quantile", "time") for n, b in bands.data_vars.items()})
     return curves, bands, [*curves.attrs["failures"], *spread.attrs["failures"]]
 
@@ -351,12 +405,16 @@ def read_bibliography(case: Case) -> dict[str, str]:
     path = case.folder / "references.bib"
     if not path.is_file():
         raise CaseError(f"{path}: no such file; every number's source stands there")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CaseError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     entries = {}
-    for entry in re.split(r"\n(?=@)", path.read_text(encoding="utf-8")):
+    for entry in re.split(r"\n(?=@)", text):
         head = re.match(r"@\w+\{\s*([^,\s]+)\s*,", entry)
         if not head:
             continue
-        fields = {k.lower(): v for k, v in re.findall(r"(\w+)\s*=\s*[{\"]([^{}\"]*)[}\"]", entry)}
+        fields = {k.lower(): v for k, v in re.findall(r"\b(\w+)\s*=\s*[{\"]([^{}\"]*)[}\"]", entry)}
         shown = [fields.get(k, "") for k in ("author", "year", "title", "journal", "doi", "howpublished", "url")]
         entries[head.group(1)] = ". ".join(part.replace("\\_", "_") for part in shown if part)
     return entries

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..design import Plan, Realism
+from ..notebook import Card, Table, brief, percent, with_error
 from ..verdict import Settings
 from .information import Evidence, Figure
 
@@ -89,6 +90,31 @@ class Ranking:
     seconds: Mapping[str, float]
     settings: Settings
     measurements: tuple[Measurement, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        """The first plans and their bits."""
+        bits = {r.name: with_error(r.evidence.bits.value, r.evidence.bits.error) for r in self.ranked[:3]}
+        return brief("Ranking", {"plans": len(self.ranked), **bits})
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                r.plan.title, r.name, with_error(r.evidence.bits.value, r.evidence.bits.error),
+                percent(r.evidence.decisive.value, r.evidence.decisive.error),
+                percent(r.evidence.misleading.value, r.evidence.misleading.error),
+                f"{r.evidence.n:.0f}", "" if r.advised is None else f"{r.advised.n:.0f}",
+            )
+            for r in self.ranked
+        ]  # fmt: skip
+        heads = ("design", "", "information [bits]", "decisive", "misleading", "patients", "advised")
+        caption = (
+            f"Decisive: the Bayes factor of the true rival passes {self.bound:g}; misleading: that of another. Each "
+            f"with its Monte-Carlo error. Advised: the least number with decisive evidence at {self.aim:g}"
+        )
+        refused = tuple(f"Not ranked: {name}: {why}" for name, why in self.refused.items())
+        facts = (f"{self.assumed} numbers of the plans are assumed", *self.settings.facts)
+        sentences = (*self.sentences, *self.caveats, *refused)
+        return Card(self.title, self.question, (Table(heads, rows, caption, words=2),), "", sentences, facts).html()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ A plan that was asked before is only read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,9 +24,11 @@ from ..population import Draws
 from ..posterior.again import match_draws
 from ..posterior.bank import Carried, Layout, lay_out_courses, load_arrays, run_courses, store_arrays
 from ..posterior.cloud import Cloud, Effort, cloud_path, resample_cloud
+from ..posterior.likelihood import LogLikelihood
 from ..posterior.weighing import gather_clouds, weigh_structures
 from ..provenance import fingerprint_code
 from ..simulation import build_kernels
+from ..workers import HERE, Tell, Workers, count_steps
 from .forecast import Forecaster, Outline, Posterior, outline_plans
 from .information import GROUPS, Expected
 
@@ -61,13 +62,18 @@ class Source:
 
 
 def gather_sources(
-    case: Case, slugs: Sequence[str], effort: Effort, seed: int, progress: Progress | None = None
+    case: Case,
+    slugs: Sequence[str],
+    effort: Effort,
+    seed: int,
+    progress: Progress | None = None,
+    workers: Workers = HERE,
 ) -> tuple[tuple[Source, ...], dict[str, float]]:
     """Structures of weight of some mechanisms, weighed first where that was not done; and partials [nat] by mechanism.
 
     The partials say how mechanisms of one class are averaged.
     """
-    groups = gather_clouds(case, slugs, effort, seed, progress)
+    groups = gather_clouds(case, slugs, effort, seed, progress, workers)
     sources: list[Source] = []
     partials = {}
     for slug in slugs:
@@ -99,8 +105,9 @@ def expect_plans(
     plans: Sequence[Plan],
     question: Question,
     progress: Progress | None = None,
+    workers: Workers = HERE,
 ) -> dict[str, dict[str, Forecast]]:
-    """Plan id -> mechanism -> what it expects; read where it is stored, run otherwise.
+    """Plan id -> mechanism -> what it expects; read where it is stored, run by `workers` otherwise.
 
     Raises StudyError where two plans bear one name.
     """
@@ -110,32 +117,24 @@ def expect_plans(
     paths = [{p.id: _path(case, source, p, question, drugs) for p in plans} for source in sources]
     known = [{p.id: _read(some[p.id]) for p in plans} for some in paths]
     missing = [[p for p in plans if some[p.id] is None] for some in known]
-    busy = [i for i, some in enumerate(missing) if some]
+    # plans that differ in size alone share one forecast: two would differ in the last bit, and one be kept
+    first = [{some[p.id]: p for p in reversed(lacking)} for some, lacking in zip(paths, missing, strict=True)]
+    # plan by plan, so that workers begin with models that differ
+    pieces = [(i, plan) for plan in plans for i, some in enumerate(first) if some.get(paths[i][plan.id]) is plan]
 
-    def tell(text: str, done: int, total: int) -> None:
-        if progress is not None:
-            progress(text, done, total)
+    def keep(place: int, found: Forecast) -> None:
+        i, plan = pieces[place]
+        path = paths[i][plan.id]
+        _store(path, found)
+        known[i] |= {p.id: found for p in missing[i] if paths[i][p.id] == path}
 
-    if busy:
-        models = [case.mechanism(sources[i].slug, drugs, sources[i].cloud.structure.variants) for i in busy]
-        total = 2 * len(busy)
-        build_kernels(models, lambda done, of: tell(f"compiling {done} of {of}", done, total))
-        done = len(busy)
-
-        def run(i: int) -> None:
-            nonlocal done
-            # plans that differ in size alone share one forecast: two would differ in the last bit, and one be kept
-            first = {paths[i][plan.id]: plan for plan in reversed(missing[i])}
-            asked = [plan for plan in missing[i] if first[paths[i][plan.id]] is plan]
-            for plan, found in _forecast(case, sources[i], asked, question, drugs):
-                path = paths[i][plan.id]
-                _store(path, found)
-                known[i] |= {p.id: found for p in missing[i] if paths[i][p.id] == path}
-            done += 1
-            tell(f"forecasting {sources[i].cloud.structure.name}", done, total)
-
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(run, busy))
+    if pieces:
+        busy = {i: sources[i] for i in sorted({i for i, _ in pieces})}
+        asked = _Asked(case, {i: take_sample(case, s, question) for i, s in busy.items()}, question, drugs)
+        if not workers.afar:
+            models = [case.mechanism(s.slug, drugs, s.cloud.structure.variants) for s in busy.values()]
+            build_kernels(models, None if progress is None else lambda done, of: progress("compiling", done, of))
+        workers.run(_forecast, asked, pieces, tell=count_steps(progress, len(pieces)), arrived=keep)
     return {p.id: _joined([(s, some[p.id]) for s, some in zip(sources, known, strict=True)]) for p in plans}
 
 
@@ -164,21 +163,37 @@ def _joined(parts: Sequence[tuple[Source, Forecast | None]]) -> dict[str, Foreca
 # --- one structure ---------------------------------------------------------------------------------------------------
 
 
-def _forecast(
-    case: Case, source: Source, plans: Sequence[Plan], question: Question, drugs: Sequence[str]
-) -> list[tuple[Plan, Forecast]]:
-    """What one structure expects of some plans."""
-    found: list[tuple[Plan, Forecast]] = []
-    for plan in plans:  # one by one, so that a forecast does not hang on what else was asked
-        outline, layout = outline_and_layout(case, source, [plan], question, drugs)
-        posterior = take_posterior(case, source, layout, question)
-        forecaster = Forecaster(case, layout, outline, run_early(layout, posterior), posterior, question.stream)
-        if plan.is_human:
-            found.append((plan, forecaster.expect(plan, question.realism)))
-        else:
-            hits, weight = forecaster.signs(plan)
-            found.append((plan, Signs(hits, weight, posterior.group)))
-    return found
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Posterior draws of a source, whose cloud holds them alone, without likelihoods; the run and group of each."""
+
+    source: Source
+    early: NDArray[np.int64]
+    group: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What all forecasts of a question share; `samples` by the number of their source."""
+
+    case: Case
+    samples: Mapping[int, Sample]
+    question: Question
+    drugs: Sequence[str]
+
+
+def _forecast(asked: _Asked, piece: tuple[int, Plan], tell: Tell) -> Forecast:
+    """What one structure expects of one plan, alone, so that a forecast does not hang on what else was asked."""
+    number, plan = piece
+    case, question, sample = asked.case, asked.question, asked.samples[number]
+    outline, layout = outline_and_layout(case, sample.source, [plan], question, asked.drugs)
+    posterior = take_posterior(sample, layout, question)
+    forecaster = Forecaster(case, layout, outline, run_early(layout, posterior), posterior, question.stream)
+    tell(f"{plan.id}: {sample.source.cloud.structure.name}")
+    if plan.is_human:
+        return forecaster.expect(plan, question.realism)
+    hits, weight = forecaster.signs(plan)
+    return Signs(hits, weight, posterior.group)
 
 
 def outline_and_layout(
@@ -192,15 +207,24 @@ def outline_and_layout(
     return outline, lay_out_courses(case, source.cloud.structure, outline.courses, outputs, drugs=drugs)
 
 
-def take_posterior(case: Case, source: Source, layout: Layout, question: Question) -> Posterior:
-    """Draws of a structure given all studies, in the columns of a layout; draws that share a run share a group."""
+def take_sample(case: Case, source: Source, question: Question) -> Sample:
+    """Draws of a structure given all studies; those that share a run share a group."""
     cloud = source.cloud
     chosen, runs = _choose_draws(case, source, question)
     early = np.searchsorted(runs, cloud.early[chosen])
-    draws = match_draws(cloud, layout, cloud.u[chosen], question.stream)
     groups = group_runs(case, source, question)
     group = np.array([groups[run] for run in runs.tolist()])[early]
-    return Posterior(draws, early, np.full(len(chosen), 1 / len(chosen)), group)
+    nothing = LogLikelihood((), np.zeros((len(chosen), 0, 0)), np.zeros((len(chosen), 0, 0)))
+    even = np.full(len(chosen), -np.log(len(chosen)))
+    bare = replace(cloud, likelihood=nothing, log_importance=even, without=np.empty((0, len(chosen))))
+    return Sample(replace(source, cloud=replace(bare, u=cloud.u[chosen], early=early)), early, group)
+
+
+def take_posterior(sample: Sample, layout: Layout, question: Question) -> Posterior:
+    """The draws of a sample in the columns of a layout."""
+    cloud = sample.source.cloud
+    draws = match_draws(cloud, layout, cloud.u, question.stream)
+    return Posterior(draws, sample.early, np.full(len(sample.early), 1 / len(sample.early)), sample.group)
 
 
 def _choose_draws(case: Case, source: Source, question: Question) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -234,7 +258,7 @@ def run_early(layout: Layout, posterior: Posterior) -> Carried:
 @cache
 def _code() -> str:
     """Fingerprint of the modules that a forecast follows from, beside those of a cloud."""
-    return fingerprint_code(__file__, beside=["design.py"])
+    return fingerprint_code(__file__, beside=["design.py"], without=["workers.py"])
 
 
 def _path(case: Case, source: Source, plan: Plan, question: Question, drugs: Sequence[str]) -> Path:

@@ -341,11 +341,11 @@ def summarise(judged: Judged, n: float, *, bound: float = 10.0) -> Evidence:
     for g in _units(judged.mass, judged.group):
         fewer = _log_rivals(judged, base, g)
         lost += (1 - own[:, g]) * (_gains(judged, fewer) - gain)
-        without.append(_kept_weights(judged, g) @ _columns(judged, fewer, bound))
-    bias = float((judged.weight * _priors(judged.rivals)[judged.truth]) @ lost)
+        without.append(_mean(_kept_weights(judged, g), _columns(judged, fewer, bound)))
+    bias = float(_mean(judged.weight * _priors(judged.rivals)[judged.truth], lost))
     columns = _columns(judged, logs, bound)
     errors = np.maximum(_errors(without), _noise(judged, columns))
-    return _evidence(n, judged.weight @ columns, bias, errors, _pairs(judged, logs, bound))
+    return _evidence(n, _mean(judged.weight, columns), bias, errors, _pairs(judged, logs, bound))
 
 
 def _errors(without: Sequence[Array]) -> Array:
@@ -423,13 +423,18 @@ def _columns(judged: Judged, logs: Array, bound: float) -> Array:
     return np.stack([prior * gain, passed, fooled, prior * posterior], axis=1)
 
 
+def _mean(weight: Array, values: NDArray) -> Array:
+    """Sum of weighted values over the first axis, one after another: BLAS would share it out over its threads."""
+    return np.einsum("i,i...->...", weight, values)
+
+
 def _pairs(judged: Judged, logs: Array, bound: float) -> dict[tuple[str, str], tuple[float, float]]:
     """(true, other) -> probability that the Bayes factor passes the bound for the truth, and for the other."""
     found = {}
     for (i, true), (j, other) in itertools.permutations(enumerate(judged.rivals), 2):
         here = judged.truth == i
         factor, weight = logs[here, i] - logs[here, j], judged.weight[here]
-        passed, fooled = (float(weight @ (sign * factor > math.log(bound))) for sign in (1, -1))
+        passed, fooled = (float(_mean(weight, sign * factor > math.log(bound))) for sign in (1, -1))
         found[true.name, other.name] = passed, fooled
     return found
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..case import Case
 from ..design import Plan, Variable, read_plan
 from ..errors import AntagonyError, StudyError
+from ..workers import HERE, Workers
 from .expectations import DRAWS, Question, expect_plans
 from .information import Evidence
 from .ranking import ASK, GRID, Ask, Ranker, patients_for
@@ -77,6 +78,7 @@ def optimise_plan(
     *,
     trials: int = TRIALS,
     allocation: bool = True,
+    workers: Workers = HERE,
     progress: Progress | None = None,
 ) -> Optimised:
     """Search a family for the plan with the most expected information under the asked patients or budget.
@@ -89,7 +91,7 @@ def optimise_plan(
         raise StudyError(f"{plan.id}: no number is left open ([[vary]]) and no group to allocate, so nothing to search")
     if not plan.is_human:
         raise StudyError(f"{plan.id}: of animals signs alone are asked; no number of theirs moves the information")
-    ranker = Ranker(case, ask, None)
+    ranker = Ranker(case, ask, None, workers)
     fit, refused = ranker.refuse([plan])
     if not fit:
         raise StudyError(f"{plan.id}: {refused[plan.id]}")
@@ -164,7 +166,7 @@ class _Search:
             if not ranker.refuse([plan])[1]:
                 found[plan.id] = plan
         question = replace(ranker.question, draws=SEARCH_DRAWS)
-        forecasts = expect_plans(ranker.case, ranker.sources, [*found.values()], question)
+        forecasts = expect_plans(ranker.case, ranker.sources, [*found.values()], question, None, ranker.workers)
         tried = []
         for plan in plans:
             n = patients_for(plan, ranker.ask.n, ranker.ask.budget) if plan.id in found else 0
@@ -183,7 +185,7 @@ class _Search:
         plans = [self.member(one.values, one.shares, name) for name, one in members.items()]
         first = replace(self.plan, id=f"{self.plan.id}, as it was")
         question = Question(ask.realism, ranker.effort, ask.seed, ask.stream, DRAWS)
-        forecasts = expect_plans(ranker.case, ranker.sources, [*plans, first], question)
+        forecasts = expect_plans(ranker.case, ranker.sources, [*plans, first], question, None, ranker.workers)
         found, start = (
             ranker.evidence(forecasts[p.id], patients_for(p, ask.n, ask.budget), fresh=FRESH) for p in (plans[0], first)
         )

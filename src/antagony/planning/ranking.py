@@ -12,7 +12,6 @@ import math
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -26,6 +25,7 @@ from ..posterior.fragility import weighted_quantile
 from ..posterior.likelihood import TRANSLATION_NODES, TRIAL_SDS, trial_sd_weights
 from ..trial import check_periods, known_targets
 from ..verdict import settings_of
+from ..workers import HERE, Tell, Workers, count_steps
 from .answer import Measurement, Outcome, Ranked, Ranking
 from .expectations import Forecast, Question, Signs, Source, expect_plans, gather_sources
 from .information import (
@@ -81,18 +81,23 @@ ASK = Ask()
 
 
 def rank_plans(
-    case: Case, ask: Ask = ASK, *, plans: Sequence[Plan] | None = None, progress: Progress | None = None
+    case: Case,
+    ask: Ask = ASK,
+    *,
+    plans: Sequence[Plan] | None = None,
+    workers: Workers = HERE,
+    progress: Progress | None = None,
 ) -> Ranking:
     """Rank plans (those of the case where none are given) by expected information.
 
-    Reads stored clouds of the posterior, and weighs first where there are none. Raises PosteriorError and StudyError
-    for what cannot be asked, in one sentence.
+    Reads stored clouds of the posterior, and weighs first where there are none; `workers` do what is not stored. Raises
+    PosteriorError and StudyError for what cannot be asked, in one sentence.
     """
     begun = time.perf_counter()
     chosen = filter_plans(list(case.designs.values()) if plans is None else plans, ask.exclude)
     if not chosen:
         raise StudyError("no plan is left to rank; write designs/<name>.toml, name a file by --plan, or exclude less")
-    ranker = Ranker(case, ask, progress)
+    ranker = Ranker(case, ask, progress, workers)
     fit, refused = ranker.refuse(chosen)
     if not fit:
         raise StudyError("no plan is left to rank: " + "; ".join(f"{k}: {v}" for k, v in refused.items()))
@@ -147,7 +152,9 @@ def patients_for(plan: Plan, n: int, budget: str) -> int:
 class Ranker:
     """Everything that one question shares over its plans."""
 
-    def __init__(self, case: Case, ask: Ask, progress: Progress | None = None) -> None:
+    def __init__(
+        self, case: Case, ask: Ask, progress: Progress | None = None, workers: Workers = HERE
+    ) -> None:
         """Read the posterior of every mechanism; raises PosteriorError and StudyError for what cannot be asked."""
         if case.rules is None:
             raise PosteriorError(f"{case.folder}: no weighing.toml, so nothing says how results are judged")
@@ -155,15 +162,21 @@ class Ranker:
             raise PosteriorError(f'unknown effort "{ask.effort}"{near_miss(ask.effort, EFFORTS)}')
         if ask.bound <= 1 or not 0 < ask.aim < 1:
             raise StudyError("a bound is a Bayes factor above 1, and an aim a probability between 0 and 1")
-        self.case, self.ask, self.progress = case, ask, progress
+        self.case, self.ask, self.progress, self.workers = case, ask, progress, workers
         self.effort: Effort = EFFORTS[ask.effort]
         begun = time.perf_counter()
         named = self._named()
         slugs = [slug for members in named.values() for slug in members]
-        self.sources, self.partials = gather_sources(case, slugs, self.effort, ask.seed, progress)
+        self.sources, self.partials = gather_sources(
+            case, slugs, self.effort, ask.seed, progress, workers
+        )
         self.rivals = tuple(Rival(name, 1 / len(named), self._shares(members)) for name, members in named.items())
         self.effects = Effects(TRIAL_SDS, trial_sd_weights(case.rules.trial_sd))
         self.seconds = {"posterior": time.perf_counter() - begun}
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a worker needs to judge forecasts: not the clouds behind them, nor whom to tell."""
+        return {**self.__dict__, "sources": (), "progress": None, "workers": HERE}
 
     def _named(self) -> dict[str, list[str]]:
         """Rival -> its mechanisms: those that are named, or all classes; references are no rivals."""
@@ -245,7 +258,8 @@ class Ranker:
 
     def expect(self, plans: Sequence[Plan], realism: Realism) -> dict[str, dict[str, Forecast]]:
         """Plan id -> mechanism -> forecast."""
-        return expect_plans(self.case, self.sources, plans, replace(self.question, realism=realism), self.progress)
+        question = replace(self.question, realism=realism)
+        return expect_plans(self.case, self.sources, plans, question, self.progress, self.workers)
 
     @property
     def question(self) -> Question:
@@ -265,18 +279,9 @@ class Ranker:
         forecasts = self.expect(plans, self.ask.realism)
         naive = self.expect(plans, self.analysed) if self.ask.ignored else {}
         self.seconds["forecasts"] = time.perf_counter() - begun
-        begun, done = time.perf_counter(), 0
-
-        def one(plan: Plan) -> Ranked:
-            nonlocal done
-            found = self.rank_one(plan, forecasts[plan.id], naive.get(plan.id))
-            done += 1
-            if self.progress is not None:
-                self.progress(f"judging {plan.id}", done, len(plans))
-            return found
-
-        with ThreadPoolExecutor(2) as pool:
-            ranked = list(pool.map(one, plans))
+        begun = time.perf_counter()
+        pieces = [(plan, forecasts[plan.id], naive.get(plan.id)) for plan in plans]
+        ranked = self.workers.run(_rank_one, self, pieces, tell=count_steps(self.progress, len(plans)))
         self.seconds["evidence"] = time.perf_counter() - begun
         return sorted(ranked, key=lambda r: (-r.evidence.bits.value, r.name))
 
@@ -469,6 +474,15 @@ class Ranker:
             settings=settings_of(case, [], begun, draws=sum(s.cloud.evaluations for s in self.sources), seed=ask.seed),
         )
         return replace(ranking, sentences=ranking_sentences(ranking), caveats=ranking_caveats(case, ranking))
+
+
+def _rank_one(
+    ranker: Ranker, piece: tuple[Plan, Mapping[str, Forecast], Mapping[str, Forecast] | None], tell: Tell
+) -> Ranked:
+    plan, forecasts, naive = piece
+    ranked = ranker.rank_one(plan, forecasts, naive)
+    tell(f"judging {plan.id}")
+    return ranked
 
 
 def describe_estimand(plan: Plan, j: int) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..notebook import Card, Table, brief, with_error
 from ..study import Finding, Study
 from ..verdict import Settings
 
@@ -122,6 +123,10 @@ class Weighed:
     tempered: int = 0
     failed: int = 0
 
+    def __repr__(self) -> str:
+        """The mechanism and its log partial [nat]."""
+        return brief("Weighed", {"": self.slug, "partial": with_error(self.partial.value, self.partial.error)})
+
 
 @dataclass(frozen=True, slots=True)
 class Weighing:
@@ -160,3 +165,35 @@ class Weighing:
     def rivals(self) -> tuple[Weighed, ...]:
         """Mechanisms that are no reference, most probable by the partial first."""
         return tuple(sorted((w for w in self.mechanisms if not w.reference), key=lambda w: -w.partial.value))
+
+    def __repr__(self) -> str:
+        """The rivals, most probable first, with the range of their probability."""
+        return brief("Weighing", {w.slug: self._span(w.slug) for w in self.rivals})
+
+    def _span(self, slug: str) -> str:
+        """The range of a probability over the stated priors."""
+        shares = [prior[slug] for prior in self.probabilities.values() if slug in prior]
+        if not shares:
+            return ""
+        low, high = (f"{100 * share:.2g} %" for share in (min(shares), max(shares)))
+        return low if low == high else f"{low} to {high}"
+
+    def _repr_html_(self) -> str:
+        order = sorted(self.mechanisms, key=lambda w: math.inf if math.isnan(w.partial.value) else -w.partial.value)
+        rows = [
+            (
+                f"{w.title}{' (reference)' if w.reference else ''}", w.slug, self.class_titles.get(w.group, w.group),
+                with_error(w.partial.value, w.partial.error), self._span(w.slug),
+                f"{w.counting:.0f}" if math.isfinite(w.counting) else "",
+            )
+            for w in order
+        ]  # fmt: skip
+        heads = ("mechanism", "", "class", "log partial [nat]", "probability", "draws that count")
+        caption = (
+            "Log p(discriminating | calibrating studies) with its Monte-Carlo error; a difference of two is the log of "
+            f"their Bayes factor. Probability over {len(self.probabilities)} stated priors"
+        )
+        scope = f"{len(self.studies)} studies{f' up to {self.until}' if self.until else ''}, effort {self.effort}"
+        facts = (scope, f"{self.assumed_rules} numbers of the rules are assumed", *self.settings.facts)
+        table = Table(heads, rows, caption, words=3)
+        return Card(self.title, self.question, (table,), sentences=(*self.sentences, *self.fragile), facts=facts).html()

@@ -333,8 +333,9 @@ def cloud_path(case: Case, structure: Structure, effort: Effort, seed: int) -> P
 
 @cache
 def _code() -> str:
-    """Fingerprint of what a cloud's numbers can follow from; trials that might be run are left out."""
-    return fingerprint_code(__file__, beside=(f"kernel/{name}" for name in GENERATOR), without=["design.py"])
+    """Fingerprint of what a cloud's numbers can follow from: not trials that might be run, nor who does the work."""
+    beside = (f"kernel/{name}" for name in GENERATOR)
+    return fingerprint_code(__file__, beside=beside, without=["design.py", "workers.py"])
 
 
 def _store(case: Case, cloud: Cloud, effort: Effort, seed: int) -> None:

@@ -92,7 +92,7 @@ def _combinations(
     chosen = [s.parameters[0] for s in singles[:TOGETHER]]
     some = z[:, [names.index(name) for name in chosen]]
     mean = (weight[:, None] * some).sum(axis=0)
-    covariance = ((some - mean) * weight[:, None]).T @ (some - mean)
+    covariance = np.einsum("d,di,dj->ij", weight, some - mean, some - mean)  # not by BLAS, whose threads move last bits
     scales, directions = np.linalg.eigh(covariance)
     found = []
     for scale, direction in zip(scales, directions.T, strict=True):

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..case import Case
 from ..errors import AntagonyError
-from ..files import write_whole
+from ..files import unpack, write_whole
 from ..kernel.build import cache_folder
 from ..study import Finding, Study
 from .answer import Weighing
@@ -61,13 +61,12 @@ def has_stale_answer(case: Case) -> bool:
 
 def _read(case: Case, path: Path) -> Weighing | None:
     try:
-        with gzip.open(path, "rb") as file:
-            record = json.loads(file.read())
+        record = json.loads(unpack(path))
         record["studies"] = [case.studies[name] for name in record["studies"]]
         for found in (f for mechanism in record["mechanisms"] for f in mechanism["findings"]):
             found["finding"] = case.studies[found["study"]].finding(found["finding"])
         return TypeAdapter(Weighing).validate_python(record)
-    except (OSError, ValueError, KeyError, TypeError, ValidationError, AntagonyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError, AntagonyError):
         return None
 
 

@@ -13,21 +13,24 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..case import Case
 from ..errors import PosteriorError
+from ..files import write_whole
 from ..rules import Rules
 from ..simulation import build_kernels
 from ..study import Study
 from ..verdict import settings_of
+from ..workers import HERE, Tell, Workers
 from .again import Rows, look_again
 from .answer import Findings, Number, Part, Weighed, Weighing
-from .bank import Course, Layout, Scored, compose_models, lay_out, plan_courses
+from .bank import Course, Scored, compose_models, lay_out, plan_courses
 from .cloud import EFFORTS, Cloud, Effort, LogMean, cloud_path, fill_cloud, read_cloud, spread_trials, structures_of
 from .cube import Structure
 from .fragility import learn_parameters, sweep_priors
@@ -39,6 +42,7 @@ from .unexplained import log_unexplained
 Array = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
+STEPS = 2  # told of a structure before its blocks
 UNEXPLAINED = "unexplained"
 CALIBRATING = "calibrating"
 
@@ -58,11 +62,13 @@ def weigh(
     effort: str = "standard",
     seed: int = 1,
     until: str | None = None,
+    workers: Workers = HERE,
     progress: Progress | None = None,
 ) -> Weighing:
     """Weigh the rivals of a case by its studies (those dated up to `until`, where given).
 
-    `progress(text, done, total)` is told as work ends. Raises PosteriorError for a case without rules or studies.
+    `workers` draw and score structures; `progress(text, done, total)` is told as work ends. Raises PosteriorError for a
+    case without rules or studies, ClusterError where workers are lost.
     """
     begun = time.perf_counter()
     spent = EFFORTS.get(effort)
@@ -72,24 +78,32 @@ def weigh(
     _check_date(until)
     slugs = list(mechanisms or case.wirings)
     teller = _Teller(progress)
-    groups, seconds = _grouped_clouds(case, slugs, spent, seed, teller)
+    wanted = _Wanted(case, spent, seed, look=until is None)
+    groups, seconds = _grouped_clouds(wanted, slugs, workers, teller)
     filled = time.perf_counter()
     kept = _dated(groups[slugs[0]][0].cloud.likelihood.studies, until)
     teller.expect(len(slugs))
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(_weigh_one, case, slug, groups[slug], kept, rules, spent, seed, teller) for slug in slugs]
-        answers = [job.result() for job in jobs]
+
+    def weigh_one(_: None, slug: str, tell: Tell) -> Weighed:
+        return _weigh_one(case, slug, groups[slug], kept, rules, spent, seed, tell)
+
+    answers = HERE.run(weigh_one, None, slugs, tell=teller.step)  # clouds are large, and what is left is little
     answers.append(_reference(case, kept, rules))
     seconds["answers"] = time.perf_counter() - filled
     return _answer(case, answers, groups, kept, rules, until, spent, seconds, begun, seed)
 
 
 def gather_clouds(
-    case: Case, slugs: Sequence[str], effort: Effort, seed: int, progress: Progress | None = None
+    case: Case,
+    slugs: Sequence[str],
+    effort: Effort,
+    seed: int,
+    progress: Progress | None = None,
+    workers: Workers = HERE,
 ) -> dict[str, list[Share]]:
     """The clouds of some mechanisms, read where they are stored, filled otherwise."""
     _rules(case)
-    return _grouped_clouds(case, slugs, effort, seed, _Teller(progress))[0]
+    return _grouped_clouds(_Wanted(case, effort, seed), slugs, workers, _Teller(progress))[0]
 
 
 def weigh_structures(group: Sequence[Share], sd: float) -> tuple[Array, Number]:
@@ -102,11 +116,29 @@ def weigh_structures(group: Sequence[Share], sd: float) -> tuple[Array, Number]:
     return _weights(shares, all_of), mix(shares, all_of, cal_of)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Clouds of a case; `look`: whether workers afar also look at posterior draws anew, as a whole answer does."""
+
+    case: Case
+    effort: Effort
+    seed: int
+    look: bool = False
+
+    def read(self, structure: Structure) -> Cloud | None:
+        """The stored cloud."""
+        return read_cloud(self.case, structure, self.effort, self.seed)
+
+    def path(self, structure: Structure) -> Path:
+        """Where the cloud is stored."""
+        return cloud_path(self.case, structure, self.effort, self.seed)
+
+
 def _grouped_clouds(
-    case: Case, slugs: Sequence[str], effort: Effort, seed: int, teller: _Teller
+    wanted: _Wanted, slugs: Sequence[str], workers: Workers, teller: _Teller
 ) -> tuple[dict[str, list[Share]], dict[str, float]]:
-    structures = [structure for slug in slugs for structure in structures_of(case, slug, effort)]
-    clouds, seconds = _clouds(case, structures, effort, seed, teller)
+    structures = [structure for slug in slugs for structure in structures_of(wanted.case, slug, wanted.effort)]
+    clouds, seconds = _clouds(wanted, structures, workers, teller)
     groups: dict[str, list[Share]] = {}
     for structure, cloud in zip(structures, clouds, strict=True):
         groups.setdefault(structure.slug, []).append(Share(structure.share, cloud))
@@ -114,20 +146,19 @@ def _grouped_clouds(
 
 
 def _clouds(
-    case: Case, structures: Sequence[Structure], effort: Effort, seed: int, teller: _Teller
+    wanted: _Wanted, structures: Sequence[Structure], workers: Workers, teller: _Teller
 ) -> tuple[list[Cloud], dict[str, float]]:
-    """The cloud of every structure, read where it is stored; and the seconds that models and banks took."""
+    """The cloud of every structure, read where it is stored; and the seconds that reading and drawing took."""
     begun = time.perf_counter()
-    known = [read_cloud(case, structure, effort, seed) for structure in structures]
+    known = [wanted.read(structure) for structure in structures]
     missing = [structure for structure, cloud in zip(structures, known, strict=True) if cloud is None]
     read = time.perf_counter()
     if not missing:
         return [cloud for cloud in known if cloud is not None], {"stored": read - begun}
-    layouts = _lay_out_all(case, missing, teller)
-    laid = time.perf_counter()
-    filled = iter(_fill_all(case, layouts, effort, seed, teller))
+    teller.expect((STEPS + wanted.effort.blocks) * len(missing))
+    filled = iter(_fill_all(wanted, missing, workers, teller))
     clouds = [next(filled) if cloud is None else cloud for cloud in known]
-    return clouds, {"stored": read - begun, "models": laid - read, "bank": time.perf_counter() - laid}
+    return clouds, {"stored": read - begun, "bank": time.perf_counter() - read}
 
 
 class _Teller:
@@ -156,33 +187,41 @@ def _rules(case: Case) -> Rules:
     return case.rules
 
 
-def _lay_out_all(case: Case, structures: Sequence[Structure], teller: _Teller) -> list[Layout]:
-    """Layouts of some structures; their models are compiled side by side."""
-    teller.expect(2 * len(structures))
-    courses, _ = plan_courses(case)
-    models = []
-    for structure in structures:
-        teller.step(f"composing {structure.name}")
-        models += compose_models(case, structure, courses)
-    build_kernels(models, lambda done, total: teller.say(f"compiling {done} of {total}"))
+def _fill_all(
+    wanted: _Wanted, structures: Sequence[Structure], workers: Workers, teller: _Teller
+) -> Sequence[Cloud]:
+    """Structures that are not stored yet, a piece of work each: what one block teaches decides on the next."""
+    if not workers.afar:
+        return workers.run(_fill, wanted, structures, tell=teller.step)
 
-    def lay(structure: Structure) -> Layout:
-        layout = keep_needed_points(case, lay_out(case, structure))
-        teller.step(f"laying out {structure.name}")
-        return layout
+    def keep(place: int, files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            write_whole(wanted.path(structures[place]).with_name(name), partial(Path.write_bytes, data=content))
+        files.clear()  # a gigabyte in all
 
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lay, structures))
+    workers.run(_fill_and_send, wanted, structures, tell=teller.step, arrived=keep)
+    return HERE.run(_fill, wanted, structures)  # which reads what was sent
 
 
-def _fill_all(case: Case, layouts: Sequence[Layout], effort: Effort, seed: int, teller: _Teller) -> list[Cloud]:
-    teller.expect(effort.blocks * len(layouts))
+def _fill(wanted: _Wanted, structure: Structure, tell: Tell) -> Cloud:
+    """The cloud of one structure, which is stored."""
+    if (known := wanted.read(structure)) is not None:
+        return known
+    case = wanted.case
+    tell(f"composing {structure.name}")
+    build_kernels(compose_models(case, structure, plan_courses(case)[0]))
+    tell(f"laying out {structure.name}")
+    layout = keep_needed_points(case, lay_out(case, structure))
+    return fill_cloud(case, layout, wanted.effort, seed=wanted.seed, tell=tell)
 
-    def fill(layout: Layout) -> Cloud:
-        return fill_cloud(case, layout, effort, seed=seed, tell=teller.step)
 
-    with ThreadPoolExecutor(2) as pool:  # one's Python beside another's kernel
-        return list(pool.map(fill, layouts))
+def _fill_and_send(wanted: _Wanted, structure: Structure, tell: Tell) -> dict[str, bytes]:
+    """The stored files of one structure, by name: its cloud, and its rows where draws are looked at anew."""
+    cloud, rules, path = _fill(wanted, structure, tell), wanted.case.rules, wanted.path(structure)
+    if wanted.look and rules is not None:
+        look_again(wanted.case, cloud, cloud.likelihood.studies, rules, wanted.effort, wanted.seed)
+    files = [path, *sorted(path.parent.glob(f"{path.stem}-rows-*.npz"))]
+    return {file.name: file.read_bytes() for file in files}
 
 
 def _check_date(until: str | None) -> None:
@@ -244,7 +283,7 @@ def _weigh_one(
     rules: Rules,
     effort: Effort,
     seed: int,
-    teller: _Teller,
+    tell: Tell,
 ) -> Weighed:
     """Everything that is said of one mechanism."""
     wiring = case.wiring(slug)
@@ -261,7 +300,7 @@ def _weigh_one(
     rows = _plain_rows(case, group, kept, rules)
     again = [look_again(case, g.cloud, kept, rules, effort, seed) for g in worth] if whole else []
     rows |= _again_rows(worth, all_of, cal_of, group, again)
-    teller.step(f"{slug}: weighed")
+    tell(f"{slug}: weighed")
     main = group[int(np.argmax(weights))].cloud
     return Weighed(
         slug=slug,
