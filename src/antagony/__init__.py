@@ -12,10 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .calibration import calibrate
     from .case import Case, open_case
     from .claims import check_claims
+    from .curves import draw_curves
     from .errors import AntagonyError
+    from .matrix import fill_matrix
+    from .planning.ranking import rank_plans
     from .population import Draws, Population, draw_parameters, sample_population
+    from .posterior.storage import read_answer
     from .posterior.weighing import weigh
     from .regimen import Regimen, parse_regimen
     from .report import write_report
@@ -32,11 +37,16 @@ __all__ = [
     "Regimen",
     "Tolerances",
     "__version__",
+    "calibrate",
     "check_claims",
+    "draw_curves",
     "draw_parameters",
+    "fill_matrix",
     "open_case",
     "parse_regimen",
+    "rank_plans",
     "reach_verdict",
+    "read_answer",
     "sample_population",
     "simulate",
     "weigh",
@@ -49,9 +59,14 @@ _HOMES = {
     "case": ("Case", "open_case"),
     "population": ("Draws", "Population", "draw_parameters", "sample_population"),
     "simulation": ("Arm", "Tolerances", "simulate"),
+    "calibration": ("calibrate",),
     "claims": ("check_claims",),
+    "matrix": ("fill_matrix",),
+    "curves": ("draw_curves",),
     "verdict": ("reach_verdict",),
+    "posterior.storage": ("read_answer",),
     "posterior.weighing": ("weigh",),
+    "planning.ranking": ("rank_plans",),
     "report": ("write_report",),
 }
 

@@ -41,7 +41,10 @@ def estimate_all(plan: Plan, rated: Array, level: float = 0.95) -> xr.Dataset:
         "used": [e.used for e in found],
     }
     coordinates = {"estimand": [e.id for e in plan.estimands], "replicate": np.arange(len(rated))}
-    return xr.Dataset({name: (("estimand", "replicate"), np.array(v)) for name, v in columns.items()}, coordinates)
+    own = "that of the estimand: points of its scale, or 1 of a share"
+    units = {"value": own, "se": own, "low": own, "high": own, "p": "1", "used": "patients"}
+    axes = ("estimand", "replicate")
+    return xr.Dataset({name: (axes, np.array(v), {"units": units[name]}) for name, v in columns.items()}, coordinates)
 
 
 def estimate(plan: Plan, estimand: Estimand, rated: Array) -> Estimate:
@@ -152,7 +155,9 @@ def summarise_arms(plan: Plan, rated: Array, remission: float | None = None) -> 
             for key, which in share.items():
                 table[key][a, v] = which.mean()
     coordinates = {"arm": names, "time": ("time", list(plan.visits), {"units": "h"})}
-    return xr.Dataset({key: (("arm", "time"), value) for key, value in table.items()}, coordinates)
+    units = {"n": "patients", "mean": "points", "sd": "points"}
+    variables = {key: (("arm", "time"), value, {"units": units.get(key, "1")}) for key, value in table.items()}
+    return xr.Dataset(variables, coordinates)
 
 
 # --- published results ---------------------------------------------------------------------------------------------

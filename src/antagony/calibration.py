@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .case import Case
 from .errors import CaseError, near_miss
+from .parameters import Parameter
 from .population import NOMINAL, TYPICAL, Draws, Population, draw_parameters, sample_population
 from .readout import late_parameters
 from .simulation import Arm, Snapshot, snapshot
@@ -75,22 +76,43 @@ class CalibratedPrior:
 
 
 def calibrate_prior(
-    case: Case, slug: str, draws: int, *, seed: int, variants: Mapping[str, str] | None = None
+    case: Case,
+    slug: str,
+    draws: int,
+    *,
+    seed: int,
+    variants: Mapping[str, str] | None = None,
+    held: Mapping[str, float] | None = None,
 ) -> CalibratedPrior:
-    """Calibrate nominal values and `draws` prior draws of a mechanism for the typical patient, in one go."""
+    """Calibrate nominal values and `draws` prior draws of a mechanism for the typical patient, in one go.
+
+    `held`: numbers that have one value in all of them. Raises CaseError for one that is unknown or outside its prior.
+    """
     rows = case.parameters(slug, variants)
     sampled = draw_parameters(rows.values(), draws, seed=seed)
     known = case.nominal_values(slug, variants)
     joined = {
         name: np.concatenate([[known.get(name, rows[name].nominal)], values]) for name, values in sampled.values.items()
     }
+    for name, value in (held or {}).items():
+        _check_held(slug, name, value, rows)
+        joined[name] = np.full(draws + 1, float(value))
     return CalibratedPrior(calibrate(case, slug, Draws(draws + 1, seed, joined), variants=variants))
+
+
+def _check_held(slug: str, name: str, value: float, rows: Mapping[str, Parameter]) -> None:
+    if name not in rows:
+        raise CaseError(f'{slug} has no parameter "{name}" to hold{near_miss(name, rows)}')
+    prior = rows[name].prior
+    low, high = (-np.inf, np.inf) if prior is None else prior.support
+    if not (np.isfinite(value) and low <= value <= high):
+        raise CaseError(f"{slug}: {name} = {value:g} lies outside its range, {low:g} to {high:g}; hold it within")
 
 
 def calibrate(
     case: Case,
     slug: str,
-    draws: Draws,
+    draws: Draws = NOMINAL,
     *,
     population: Population = TYPICAL,
     variants: Mapping[str, str] | None = None,

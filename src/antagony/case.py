@@ -6,7 +6,7 @@ Opening a folder reads text and runs none of it. Adding a drug, a mechanism or a
 from __future__ import annotations
 
 import hashlib
-import tomllib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,13 +23,17 @@ from .condition import Probe, ProbeEntry
 from .design import Plan, plan_study, read_plan
 from .drug import Drug, Label, check_targets, read_drug
 from .errors import CaseError, near_miss
+from .files import parse_toml
 from .mechanism import Edge, Mechanism, Output, Variant, Wiring
+from .notebook import Card, Table, assumed_of, brief, listed
 from .parameters import Parameter, Prior, read_parameters
 from .regimen import Regimen, parse_regimen
 from .rules import Rules, read_rules
 from .study import COMPARATOR_CUE, Study, read_study
 
 PACKAGED = "ketamine"
+LARGEST = 64_000_000  # [byte] of one file of a case
+LONGEST = 200  # [byte] of a file's name
 REPORT_FILE = "report.toml"  # what figures and reports show
 ANNOTATIONS_FILE = "annotations.tsv"  # what symbols stand for in public databases
 WEEK = 168.0  # h
@@ -266,6 +270,30 @@ class Case:
     rules: Rules | None = None
     nominals: Mapping[str, Nominal] = field(default_factory=dict)
     _composed: dict[Any, Mechanism] = field(default_factory=dict, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        """The case by its folder and what it holds."""
+        return brief("Case", {"": self.folder.name, "mechanisms": listed(self.wirings), "hash": self.hash})
+
+    def _repr_html_(self) -> str:
+        tables = (self.shared, *(owner.parameters for owner in (*self.drugs.values(), *self.wirings.values())))
+        grades = [row.grade for table in tables for row in table.values() if row.grade != "definition"]
+        rivals = [
+            (slug, w.title, "reference" if w.reference else self.groups.get(w.group, w.group),
+             str(len(self.own_claims[slug])), ", ".join(w.axes))
+            for slug, w in self.wirings.items()
+        ]  # fmt: skip
+        held = (
+            f"{len(self.claims)} claims asked of all, {len(self.studies)} studies, {len(self.designs)} designs, "
+            f"{len(self.outputs)} outputs",
+            f"drugs that a regimen may name: {listed(self.dosable)}",
+            assumed_of(grades.count("assumed"), len(grades)),
+            f"case {self.hash}",
+        )
+        heads = ("mechanism", "title", "class", "own claims", "variants")
+        return Card(
+            self.title, self.question, (Table(heads, rivals, words=5),), facts=(*held, self.disclaimer.rstrip("."))
+        ).html()
 
     @cached_property
     def dosable(self) -> tuple[str, ...]:
@@ -570,7 +598,10 @@ def open_case(folder: Path | str | None = None) -> Case:
     path = Path(str(files("antagony") / "cases" / PACKAGED)) if folder is None else Path(folder)
     if not (path / "case.toml").is_file():
         raise CaseError(f"{path}: no case.toml here; a case is a folder that holds one")
+    _refuse_traps(path)
     head = _validated(_CaseFile, path / "case.toml")
+    for name in head.mechanisms:
+        _refuse_place(name, f"{path / 'case.toml'}, key mechanisms")
     drugs = {name: read_drug(path / "drugs" / name) for name in _drug_order(path, head.drugs)}
     for drug in drugs.values():
         check_targets(drug, drugs)
@@ -609,6 +640,28 @@ def open_case(folder: Path | str | None = None) -> Case:
     return replace(case, scenes=_scenes(case, head), trial=_trial_values(head))
 
 
+def _refuse_traps(folder: Path) -> None:
+    """Refuse what may not be opened: a link that leads out of the folder, what is no file, a file beyond all use."""
+    home = folder.resolve()
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(place, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise CaseError(f"{path}: a link out of the case's folder; it is not opened, put the file itself there")
+        for name in names:
+            path = Path(place, name)
+            if path.exists() and not path.is_file():
+                raise CaseError(f"{path}: no file that can be read; a case holds files of text")
+            if path.is_file() and (size := path.stat().st_size) > LARGEST:
+                raise CaseError(f"{path}: {size / 1e6:.0f} MB; files of a case have at most {LARGEST / 1e6:.0f} MB")
+
+
+def _refuse_place(name: str, where: str) -> None:
+    """Refuse a name that leads to another folder."""
+    if not name.isprintable() or name in ("", ".", "..") or {*name} & {*"/\\"} or len(name.encode()) > LONGEST:
+        raise CaseError(f'{where}: "{name}" is no name of one file or folder there')
+
+
 def _drug_order(path: Path, named: Sequence[str]) -> list[str]:
     """Named drugs first, in order, then the shared sites that stand in folders of their own."""
     found = sorted(p.parent.name for p in (path / "drugs").glob("*/drug.toml"))
@@ -626,6 +679,8 @@ def _read_wiring(folder: Path, parts: Mapping[str, str]) -> Wiring:
     for part in (*head.parts, *replaced):
         if part not in parts:
             raise CaseError(f'{folder / "mechanism.toml"}, key parts: no part "{part}"{near_miss(part, parts)}')
+    for name in (v.wiring for names in head.variants.values() for v in names.values() if v.wiring is not None):
+        _refuse_place(name, f"{folder / 'mechanism.toml'}, key wiring")
     own = folder / "parameters.tsv"
     readme = folder / "README.md"
     return Wiring(
@@ -683,8 +738,8 @@ def _scenes(case: Case, head: _CaseFile) -> dict[str, Scene]:
 def _validated(model: type[BaseModel], path: Path) -> Any:  # noqa: ANN401 - the model's own type
     """Read TOML into a pydantic model; errors name file and line, or file and key path with the near miss."""
     try:
-        tables = tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError as error:
+        tables = parse_toml(_text(path))
+    except ValueError as error:
         raise CaseError(f"{path}: not valid TOML: {error}") from None
     try:
         return model.model_validate(tables)
@@ -701,6 +756,8 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise CaseError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CaseError(f"{path}: cannot be read ({(error.strerror or '').lower()})") from None
     except UnicodeDecodeError as error:
         raise CaseError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 

@@ -15,6 +15,7 @@ from .claim import Claim
 from .condition import Condition
 from .errors import ClaimError, near_miss
 from .mechanism import Mechanism
+from .notebook import brief, percent
 from .simulation import Arm, simulate
 
 Array = NDArray[np.float64]
@@ -55,6 +56,11 @@ class ClaimResult:
     separating: tuple[Separation, ...]
     uncalibrated: bool = False
 
+    def __repr__(self) -> str:
+        """The claim, whether it holds, and in which share of the draws."""
+        share = f"{percent(self.share, self.share_error)} of {self.draws} draws"
+        return brief("ClaimResult", {"": self.claim.id, "mechanism": self.mechanism, "holds": self.holds, "in": share})
+
 
 def check_claims(
     case: Case,
@@ -64,15 +70,18 @@ def check_claims(
     draws: int = 2000,
     seed: int = 1,
     variants: Mapping[str, str] | None = None,
+    held: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> tuple[ClaimResult, ...]:
     """Evaluate claims of the typical patient at nominal values and over prior draws, outcome scale calibrated in both.
+
+    `held`: numbers that have one value throughout, to question what is assumed of them.
 
     A claim with a chronic regimen is judged over the first CHRONIC_DRAWS draws alone; each
     result says over how many. `progress(done, total)` is told before each condition that is simulated.
     Raises ClaimError for a claim on an output that the mechanism lacks.
     """
-    prior = calibrate_prior(case, slug, draws, seed=seed, variants=variants)
+    prior = calibrate_prior(case, slug, draws, seed=seed, variants=variants, held=held)
     return judge_claims(case, slug, claims, prior, variants=variants, progress=progress)
 
 

@@ -1,10 +1,14 @@
-"""The command line: antagony verdict | weigh | design | simulate | claims | trial | diff | export | lint."""
+"""The command line: antagony verdict | weigh | design | simulate | claims | trial | diff | export | cite | lint."""
 
 from __future__ import annotations
 
 import gc
+import io
+import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import AntagonyError, CaseError, RegimenError, StudyError, near_miss
-from .files import check_ending
+from .files import check_ending, write_text
+from .interruption import stop_on_signals
 from .printing import (
     MATRIX_ENDINGS,
     RUN_ENDINGS,
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from .posterior.answer import Weighing
     from .regimen import Regimen
     from .simulation import Arm, Array
+    from .workers import Workers
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,6 +62,13 @@ CaseOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random number; the same seed gives the same bits.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Share the work out over the dask scheduler at this address, such as tcp://host:8786 (extra cluster).",
+    ),
+]
 VariantOption = Annotated[
     list[str] | None, typer.Option("--variant", help="axis=name, such as loss=one_sided; may be repeated.")
 ]
@@ -97,6 +110,7 @@ def verdict(
             "--weigh", metavar="EFFORT", help="Weigh the rivals anew (quick, standard, thorough) before the rest."
         ),
     ] = None,
+    cluster: ClusterOption = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -107,17 +121,20 @@ def verdict(
     antagony verdict --draws 500 --mechanism camp_crosstalk --mechanism none
     """
     from .case import open_case
+    from .cluster import open_workers
     from .design_report import print_ranking_summary, read_ranking
     from .report import write_report
     from .verdict import reach_verdict
     from .weighing_report import print_weighing_summary, weighing_table
 
     opened = open_case(case)
-    weighed = _stored_answer(opened, mechanism, weighing, seed)
-    with show_progress() as report_progress:
-        answer = reach_verdict(
-            opened, mechanisms=mechanism, draws=draws, patients=patients, seed=seed, progress=report_progress
-        )
+    with open_workers(cluster) as workers:
+        weighed = _stored_answer(opened, mechanism, weighing, seed, workers)
+        with show_progress() as tell:
+            answer = reach_verdict(
+                opened, mechanisms=mechanism, draws=draws, patients=patients, seed=seed,
+                workers=workers if cluster else None, progress=tell,
+            )  # fmt: skip
     ranking = read_ranking(opened) if mechanism is None else None
     path = write_report(answer, out, weighing=weighed, ranking=ranking)
     if as_json:
@@ -177,6 +194,48 @@ def page(
     if keep:
         show_console().print(f"kernels: {keep_modules(opened, facts.models, facts.modules)}")
     show_console().print(f"page: {path} ({path.stat().st_size / 1000:.0f} kB)")
+
+
+@app.command()
+def report(
+    mechanism: Annotated[
+        list[str] | None, typer.Argument(help="Mechanisms, a chapter each; all that are no reference when left out.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the report is written (one HTML file).")] = Path(
+        "report.html"
+    ),
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Prior draws over which claims are checked: 500, or 100 with --quick.")
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="To look: fewer draws, fewer points for sensitivity, no local identifiability."),
+    ] = False,
+    seed: SeedOption = 1,
+    case: CaseOption = None,
+) -> None:
+    """A model documented as guidance asks: equations, every number, claims, calibration, sensitivity, identifiability.
+
+    One file to read or to print from a browser. The answer of antagony weigh is shown where one is stored for this very
+    case; what is missing is named with the reason. Needs pip install "antagony[report]". Example:
+    antagony report camp_crosstalk gated_surge --out report.html
+    """
+    from .case import open_case
+    from .model_page import write_model_report
+    from .model_report import build_report
+
+    check_ending(out, (".html", ".htm"))
+    opened = open_case(case)
+    begun = time.perf_counter()
+    with show_progress() as tell:
+        found = build_report(opened, mechanism, draws=draws, seed=seed, quick=quick, progress=tell)
+    path = write_model_report(found, out)
+    chapters = len(found.chapters)
+    show_console().print(
+        f"report: {path} ({chapters} mechanism{'s' * (chapters != 1)}, {found.equations} equations, "
+        f"{path.stat().st_size / 1000:.0f} kB, {time.perf_counter() - begun:.0f} s)",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 @app.command()
@@ -332,6 +391,7 @@ def trial(
     out: Annotated[
         Path | None, typer.Option(help="Write .csv (estimates), .nc (every rating) or .svg (figure) as well.")
     ] = None,
+    cluster: ClusterOption = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -341,8 +401,9 @@ def trial(
     antagony trial williams_2018 --mechanism camp_crosstalk --mechanism nmda_rest --patients 26
     """
     from .case import open_case
+    from .cluster import open_workers
     from .design import realism_without
-    from .trial import compare_study, simulate_trial
+    from .trial import ALONE, compare_study, simulate_trials
     from .trial_report import TRIAL_ENDINGS, print_trials, trial_table, write_trials
 
     if out is not None:
@@ -352,16 +413,13 @@ def trial(
     chosen = chosen.spaced(washout) if washout is not None else chosen
     chosen = chosen.resized(patients) if patients is not None else chosen
     realism = realism_without(without or (), dropout)
-    answers = []
-    slugs = mechanism or list(opened.wirings)
-    with show_progress() as tell:
-        for i, slug in enumerate(slugs):
-            run = simulate_trial(
-                opened, slug, chosen, replicates=replicates, seed=seed, realism=realism, uncertain=not nominal,
-                level=level, variants=parse_variants(variant),
-                progress=lambda text, done, total, i=i: tell(text, i * total + done, len(slugs) * total),
-            )  # fmt: skip
-            answers.append((run, compare_study(opened, run)))
+    with open_workers(cluster) as workers, show_progress() as tell:
+        runs = simulate_trials(
+            opened, mechanism or list(opened.wirings), chosen, replicates=replicates, seed=seed, realism=realism,
+            uncertain=not nominal, level=level, variants=parse_variants(variant),
+            workers=workers if cluster else ALONE, progress=tell,
+        )  # fmt: skip
+    answers = [(run, compare_study(opened, run)) for run in runs]
     if out is not None:
         write_trials(answers, out)
     if as_json:
@@ -393,6 +451,7 @@ def weigh(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the answer beside the case, for everyone who opens it.")
     ] = False,
+    cluster: ClusterOption = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -405,6 +464,7 @@ def weigh(
     antagony weigh --mechanism camp_crosstalk --mechanism opioid_release --effort quick --out weigh.html
     """
     from .case import open_case
+    from .cluster import open_workers
     from .posterior.storage import keep_answer
     from .posterior.weighing import weigh
     from .weighing_report import WEIGHING_ENDINGS, plan_weighing, print_weighing, weighing_table, write_weighing
@@ -414,8 +474,10 @@ def weigh(
     opened = open_case(case)
     plan = plan_weighing(opened, mechanism, effort, until)
     show_console(stderr=True).print(plan, markup=False, highlight=False, style="dim")
-    with show_progress() as tell:
-        answer = weigh(opened, mechanisms=mechanism, effort=effort, seed=seed, until=until, progress=tell)
+    with open_workers(cluster) as workers, show_progress() as tell:
+        answer = weigh(
+            opened, mechanisms=mechanism, effort=effort, seed=seed, until=until, workers=workers, progress=tell
+        )
     if mechanism is None and until is None:
         keep_answer(opened, answer)
         if keep:
@@ -468,6 +530,7 @@ def rank_designs(
         Path | None,
         typer.Option(help="Write .html (page with figures), .json, .csv (design x patients) or .svg as well."),
     ] = None,
+    cluster: ClusterOption = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -482,6 +545,7 @@ def rank_designs(
         _refuse_misplaced(context)
         return
     from .case import open_case
+    from .cluster import open_workers
     from .design_report import (
         DESIGN_ENDINGS,
         announce_ranking,
@@ -505,8 +569,8 @@ def rank_designs(
         raise StudyError("--keep stores the ranking of all designs and classes: leave out what narrows the question")
     note = announce_ranking(opened, ask, plans)
     show_console(stderr=True).print(note, markup=False, highlight=False, style="dim")
-    with show_progress() as tell:
-        ranking = rank_plans(opened, ask, plans=plans, progress=tell)
+    with open_workers(cluster) as workers, show_progress() as tell:
+        ranking = rank_plans(opened, ask, plans=plans, workers=workers, progress=tell)
         if measurements:
             ranking = measure_ranking(opened, ask, ranking, tell)
     numbers = count_numbers(opened, ranking) if as_json or (out and out.suffix in (".html", ".json")) else None
@@ -587,6 +651,7 @@ def optimise_design(
     out: Annotated[
         Path | None, typer.Option(help="Write .json, .csv (a plan that was tried a row) or .svg as well.")
     ] = None,
+    cluster: ClusterOption = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -597,6 +662,7 @@ def optimise_design(
     (Optuna). Example: antagony design optimise crossover_washout --budget "600 visits" --out washout.svg
     """
     from .case import open_case
+    from .cluster import open_workers
     from .planning.optimisation import optimise_plan
     from .search_report import SEARCH_ENDINGS, print_search, search_table, write_search
 
@@ -604,8 +670,11 @@ def optimise_design(
         check_ending(out, SEARCH_ENDINGS)
     opened = open_case(case)
     ask = _ask(rivals, n, budget, None, bound, 0.8, without, dropout, None, effort, seed)
-    with show_progress() as tell:
-        found = optimise_plan(opened, opened.plan(name), ask, trials=trials, allocation=allocation, progress=tell)
+    chosen = opened.plan(name)
+    with open_workers(cluster) as workers, show_progress() as tell:
+        found = optimise_plan(
+            opened, chosen, ask, trials=trials, allocation=allocation, workers=workers, progress=tell
+        )
     if out is not None:
         write_search(found, out)
     if as_json:
@@ -725,6 +794,36 @@ def take_out(
 
 
 @app.command()
+def cite(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RESULT...]",
+            help="Files that this program wrote (.nc, .zarr, .json, .html, .omex, .xml, .ant, the folder of a PEtab "
+            "problem) or mechanisms; the whole case when left out.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a .bib file instead of printing.")] = None,
+    case: CaseOption = None,
+) -> None:
+    """What to cite of a result, as BibTeX: the program, the case, the methods, and the sources of its numbers.
+
+    Keys are those of the case's references.bib. Example: antagony cite run.nc verdict.html --out sources.bib
+    """
+    from .case import open_case
+    from .cite import cite_results
+
+    if out is not None:
+        check_ending(out, (".bib",))
+    text = cite_results(open_case(case), what or ())
+    if out is None:
+        sys.stdout.write(text)
+        return
+    write_text(out, text)
+    show_console().print(f"written: {out}", markup=False)
+
+
+@app.command()
 def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
     """Check everything a case holds: models, units, numbers, sources, claims, studies. Exit code 1 on an error."""
     from .case import open_case
@@ -746,37 +845,62 @@ def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are printed as one sentence, exit code 2."""
+    """Entry point: errors that a user can mend are printed as one sentence, exit code 2; 130 when stopped."""
+    stop_on_signals()
     gc.set_threshold(100_000, 50, 50)  # symbols are many and hold few cycles: a cold verdict takes 82 s, not 87
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # closed by whoever called us
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # letters that a terminal's own alphabet lacks
     try:
         code = app(standalone_mode=False)  # an exit code where a command asked for one
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.stdout.flush()
     except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    except BrokenPipeError:
+        code = _leave_unread()
     except AntagonyError as error:
-        show_console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _say(error)
+        code = 2
+    except OSError as error:
+        _say(f"{error.filename or 'output'}: {error.strerror or error}")
+        code = 2 if error.filename else _leave_unread()
     except Exception as error:
-        if type(error).__module__.startswith(("typer", "click")) and hasattr(error, "show"):
-            error.show()  # type: ignore[attr-defined] - usage errors know how to print themselves
-            sys.exit(getattr(error, "exit_code", 2))
-        raise
+        if not (type(error).__module__.startswith(("typer", "click")) and hasattr(error, "show")):
+            raise
+        error.show()  # type: ignore[attr-defined] - usage errors know how to print themselves
+        code = getattr(error, "exit_code", 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(error: object) -> None:
+    show_console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _leave_unread() -> int:
+    """Drop what nobody can read any more, or what there is no room for, so that Python's end does not try again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 # --- doing -----------------------------------------------------------------------------------------------------------
 
 
-def _stored_answer(case: Case, mechanisms: list[str] | None, effort: str | None, seed: int) -> Weighing | None:
+def _stored_answer(
+    case: Case, mechanisms: list[str] | None, effort: str | None, seed: int, workers: Workers | None = None
+) -> Weighing | None:
     """The weighing that a verdict shows: weighed anew where an effort is given, else the stored one; None for some."""
     from .posterior.storage import keep_answer, read_answer
     from .posterior.weighing import weigh
+    from .workers import HERE
 
     if effort is None:
         return read_answer(case) if mechanisms is None else None
     with show_progress() as tell:
-        answer = weigh(case, mechanisms=mechanisms, effort=effort, seed=seed, progress=tell)
+        answer = weigh(
+            case, mechanisms=mechanisms, effort=effort, seed=seed, workers=workers or HERE, progress=tell
+        )
     if mechanisms is None:
         keep_answer(case, answer)
     return answer

@@ -184,14 +184,14 @@ def _draw(panel: Axes, answer: MechanismVerdict, output: str, scenes: Mapping[st
         panel.annotate(short, (highest[1], highest[0]), (4, 1), textcoords="offset points", fontsize=7.5, color=INK)
     if output.endswith("_relative"):
         panel.axhline(1, color=GREY, linewidth=0.6, linestyle=(0, (1, 3)))
-    _time_axis(panel, float(times[0]), float(times[-1]))
+    style_time_axis(panel, float(times[0]), float(times[-1]))
 
 
 def _lines(count: int) -> list[tuple[str, Any]]:
     return [LINES[i % len(LINES)] for i in range(count)]
 
 
-def _time_axis(panel: Axes, first: float, last: float) -> None:
+def style_time_axis(panel: Axes, first: float, last: float) -> None:
     """Time [h] as asinh(time / half an hour): the first hours get as much room as the days after them."""
     panel.set_xscale("function", functions=(lambda t: np.arcsinh(t / HALF_HOUR), lambda x: HALF_HOUR * np.sinh(x)))
     panel.set_xlim(first, last)

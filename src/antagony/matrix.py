@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .case import Case
 from .claim import Claim
 from .claims import ClaimResult, check_claims, claim_models
+from .notebook import Card, Table, brief, listed, percent
 from .simulation import build_kernels
 from .verdict import Settings, read_bibliography, settings_of
 
@@ -53,23 +54,37 @@ class Matrix:
         of = [[row.results[i] for row in self.rows] for i in range(len(self.columns))]
         return tuple(result for column in of for result in column if result is not None)
 
+    def __repr__(self) -> str:
+        """The claims and mechanisms by number and name."""
+        return brief("Matrix", {"claims": len(self.rows), "mechanisms": listed(c.slug for c in self.columns)})
+
+    def _repr_html_(self) -> str:
+        rows = [(r.claim.id, r.owner, *map(_cell, r.results)) for r in self.rows]
+        rows.append(("numbers assumed", "", *(f"{c.assumed} of {c.numbers}" for c in self.columns)))
+        caption = "Holds (+) or broken (-) at nominal values, and in % of prior draws; n/c: cannot be calibrated"
+        claims = Table(("claim", "own of", *(c.slug for c in self.columns)), rows, caption, words=2)
+        largest = max((r.share_error for r in self.results), default=0.0)
+        errors = f"Monte-Carlo error of a percentage at most {percent(largest)}"
+        facts = (errors, *self.settings.facts, self.disclaimer.rstrip("."))
+        return Card(self.title, self.question, (claims,), facts=facts).html()
+
 
 def fill_matrix(
     case: Case,
-    slugs: Sequence[str],
+    slugs: Sequence[str] | None = None,
     *,
     draws: int = 2000,
     seed: int = 1,
     variants: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Matrix:
-    """Check every claim that is asked of each mechanism; `progress(text, done, total)` is told before each step.
+    """Check every claim that is asked of each mechanism (all where None); `progress(text, done, total)` is told.
 
     Raises CaseError for an unknown mechanism.
     """
     begun = time.perf_counter()
     tell = progress or (lambda text, done, total: None)
-    asked = {slug: (*case.claims, *case.own_claims.get(slug, ())) for slug in dict.fromkeys(slugs)}
+    asked = {slug: (*case.claims, *case.own_claims.get(slug, ())) for slug in dict.fromkeys(slugs or case.wirings)}
     models = [model for slug, claims in asked.items() for model in claim_models(case, slug, claims, variants)]
     kernels = build_kernels(models, lambda done, total: tell("compiling", done, total))
     steps = {slug: len({k for c in claims for k in c.conditions}) for slug, claims in asked.items()}
@@ -97,6 +112,13 @@ def fill_matrix(
         sources={key: texts.get(key, key) for key in keys},
         settings=settings_of(case, (k.fingerprint for k in kernels), begun, draws=draws, seed=seed, variants=variants),
     )
+
+
+def _cell(result: ClaimResult | None) -> str:
+    if result is None:
+        return ""
+    mark = "n/c" if result.uncalibrated else "+" if result.holds else "-"
+    return f"{mark} {100 * result.share:.0f}"
 
 
 def source_key(claim: Claim) -> str:

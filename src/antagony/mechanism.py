@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .drug import Drug
+from .notebook import Card, Table, assumed_of, brief, listed
 from .parameters import Parameter, Prior
 
 
@@ -84,6 +85,21 @@ class Wiring:
         """The variant of that axis and name, or None where this wiring has no such freedom."""
         return next((v for v in self.variants if (v.axis, v.name) == (axis, name)), None)
 
+    def __repr__(self) -> str:
+        """The rival by its name and class."""
+        return brief("Wiring", {"": self.slug, "class": self.group, "parts": listed(self.parts)})
+
+    def _repr_html_(self) -> str:
+        arrows = [(e.source, "raises" if e.sign > 0 else "lowers", e.target, e.parameter, e.note) for e in self.edges]
+        chain = Table(("from", "", "to", "number", "note"), arrows, "The signed diagram", words=5)
+        rows = [(v.axis, v.name, v.title) for v in self.variants]
+        variants = Table(("axis", "variant", ""), rows, "Variants, each axis with its base first", words=3)
+        grades = [p.grade for p in self.parameters.values()]
+        counted = assumed_of(grades.count("assumed"), len(grades))
+        own = f"of its own, {counted}" if grades else "it has no number of its own"
+        shown = tuple(table for table in (chain, variants) if table.rows)
+        return Card(f"{self.title} ({self.slug})", self.statement, shown, facts=(own,)).html()
+
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
@@ -123,3 +139,22 @@ class Mechanism:
     def varying(self) -> tuple[Parameter, ...]:
         """Parameters that differ between subjects."""
         return tuple(p for p in self.parameters.values() if p.bsv > 0)
+
+    def __repr__(self) -> str:
+        """The mechanism by its name, drugs and variants."""
+        variants = {"variants": listed(self.variants)} if self.variants else {}
+        return brief("Mechanism", {"": self.slug, "drugs": listed(self.drugs), **variants, "case": self.case_hash})
+
+    def _repr_html_(self) -> str:
+        rows = [(o.symbol, o.title, o.unit) for o in self.outputs.values()]
+        numbers = sum(p.grade != "definition" for p in self.parameters.values())
+        facts = (
+            f"drugs: {listed(self.drugs) or 'none'}",
+            f"variants: {listed(self.variants) or 'base'}",
+            f"{len(self.state_units)} states, {len(self.uncertain)} numbers with a prior, {len(self.varying)} that "
+            "differ between subjects",
+            f"{assumed_of(len(self.assumed), numbers)}: {listed(self.assumed) or 'none'}",
+            f"case {self.case_hash}",
+        )
+        outputs = Table(("output", "title", "unit"), rows, words=3)
+        return Card(f"{self.title} ({self.slug})", tables=(outputs,), facts=facts).html()

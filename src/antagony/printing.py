@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from .files import check_ending, write_text, write_whole
+from .files import HEADS, check_ending, reserve_room, write_text, write_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,7 +60,7 @@ def _finite(value: float) -> float | None:
 
 def verdict_table(answer: Verdict) -> dict[str, Any]:
     """A verdict as plain values, curves left out."""
-    from dataclasses import asdict
+    from dataclasses import asdict, fields
 
     return {
         "title": answer.title,
@@ -85,7 +85,7 @@ def verdict_table(answer: Verdict) -> dict[str, Any]:
                 "failures": m.failures,
                 "claims": [claim_row(r) for r in (*m.claims, *m.own_claims)],
                 "replays": [
-                    {k: v for k, v in asdict(r).items() if k != "finding"} | {"finding": r.finding.id}
+                    {f.name: getattr(r, f.name) for f in fields(r)} | {"finding": r.finding.id}
                     for r in m.replays
                 ],
             }
@@ -414,6 +414,7 @@ def _write_csv(run: xr.Dataset, path: Path) -> None:
 
 
 def _write_netcdf(run: xr.Dataset, path: Path) -> None:
+    reserve_room(path, run.nbytes + HEADS)
     run.to_netcdf(path, engine="h5netcdf")
 
 
