@@ -641,7 +641,8 @@ def test_a_rival_weighed_alone_and_none_at_all() -> None:
 
 def test_what_turns_the_order_is_listed_as_fragile(case: Case) -> None:
     best = weighed(
-        "alpha", -10.0, error=0.5, failed=3, rows={"no_animals": Number(-13.0, 0.1), "all_outcomes": Number(-12.0, 0.3)},
+        "alpha", -10.0, error=0.5, failed=3,
+        rows={"no_animals": Number(-13.0, 0.1), "all_outcomes": Number(-12.0, 0.3)},
         sweeps=(Sweep("size", "upper", Number(-12.0, 0.1)), Sweep("speed", "lower", Number(-10.5, 0.1))),
     )  # fmt: skip
     second = weighed("beta", -11.0, rows={"no_animals": Number(-11.0, 0.1), "all_outcomes": Number(-11.3, 0.4)})
