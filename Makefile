@@ -8,7 +8,7 @@ export SUITES
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help verdict test check quick page shell wheel conformance bench prove clean
+.PHONY: help verdict test check quick page shell docs dist conformance bench prove clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -40,15 +40,18 @@ page: page/node_modules/.installed ## the page: front end built anew, written to
 shell: page/node_modules/.installed ## build the page's front end into the package
 	@$(IN_PAGE) $(NPM) run --silent build -- --logLevel warn
 
-wheel: $(VENV)/.installed-dev ## a wheel in dist/ that needs no compiler for the page of the packaged case
+docs: $(VENV)/.installed-docs ## these pages as a site in build/docs, that needs no network; every link checked
+	@$(VENV)/bin/python docs/site/build.py build/docs
+
+dist: $(VENV)/.installed-dev ## wheel and sdist in dist/; the page of the packaged case needs no compiler with them
 	@$(VENV)/bin/antagony page -o build/page/page.html --keep
-	@$(VENV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@rm -rf dist && $(VENV)/bin/python -m hatchling build -d dist
 
 conformance: $(VENV)/.installed-dev ## outside suites of models and dosing records, read from SUITES
 	@$(VENV)/bin/python proofs/conformance.py $(ARGS)
 	@$(VENV)/bin/python proofs/conformance_petab.py
 
-bench: $(VENV)/.installed-bench ## speed beside other solvers, as ratios
+bench: $(VENV)/.installed-bench ## speed beside other solvers, as ratios; ARGS="--quick" for a look
 	@$(VENV)/bin/python benchmarks/bench.py $(ARGS)
 
 prove: $(VENV)/.installed-dev $(VENV)/.installed-bench ## the slow proofs: target against measured, written to reports/
