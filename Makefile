@@ -16,8 +16,8 @@ help: ## list the targets
 verdict: $(VENV)/.installed-core ## the whole answer over the packaged case: printed, and written to verdict.html
 	@$(VENV)/bin/antagony verdict --out verdict.html $(ARGS)
 
-test: $(VENV)/.installed-dev ## all tests; ARGS="-k kernel" chooses
-	@$(VENV)/bin/python -m pytest -q -n auto $(ARGS)
+test: $(VENV)/.installed-dev ## the tests; ARGS="-k kernel" chooses
+	@$(VENV)/bin/python -m pytest -q -n auto -m "not proof" $(ARGS)
 
 check: $(VENV)/.installed-dev ## style, types, and everything that the packaged case holds
 	@$(VENV)/bin/ruff check .
@@ -26,7 +26,7 @@ check: $(VENV)/.installed-dev ## style, types, and everything that the packaged 
 
 quick: $(VENV)/.installed-dev ## style and the fast tests
 	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/python -m pytest -q -n auto -m "not slow" $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -n auto -m "not slow and not proof" $(ARGS)
 
 page: page/node_modules/.installed ## the page: front end built anew, written to build/page/page.html, driven in a browser
 	@$(IN_PAGE) $(NPM) run --silent check

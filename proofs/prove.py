@@ -282,6 +282,15 @@ def read_packages(run: Run) -> Iterator[Line]:
     yield ended_well(run)
 
 
+def read_tests(run: Run) -> Iterator[Line]:
+    """Tests that `make test` leaves out."""
+    count = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|errors?|skipped)", run.output)}
+    broken = sum(number for word, number in count.items() if word not in ("passed", "skipped"))
+    shown = f"{count.get('passed', 0)} passed, {broken} failed, {count.get('skipped', 0)} skipped"
+    yield Line("tests marked as proofs", "no failure", shown, broken == 0 and count.get("passed", 0) > 0)
+    yield ended_well(run)
+
+
 def read_fuzz(run: Run) -> Iterator[Line]:
     """Inputs of each reader, and what went wrong with any."""
     found = r"^fuzz (.*): (\d+) inputs, (\d+) faults (.*)$"
@@ -309,6 +318,7 @@ def read_verdict(run: Run) -> Iterator[Line]:
 PYTHON = sys.executable
 WHOLE = (PYTHON, "-m", "antagony.cli", "verdict", "--out", "{scratch}/verdict.html")
 PROOFS = (
+    Proof("tests", "Tests that take minutes", (PYTHON, "-m", "pytest", "-q", "-n", "auto", "-m", "proof"), read_tests),
     Proof("conformance", "Outside suites", (PYTHON, "proofs/conformance.py"), read_conformance),
     Proof("petab", "PEtab problems and expressions", (PYTHON, "proofs/conformance_petab.py"), read_petab),
     Proof("agreement", "Agreement with the reference solver", (PYTHON, "proofs/agreement.py"), read_agreement),

@@ -99,7 +99,7 @@ def test_a_trial_run_as_told_answers(tmp_path: Path) -> None:
     assert run.estimates["value"].notnull().all()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_mechanism_added_as_told_has_no_error(tmp_path: Path) -> None:
     folder = follow("add-a-mechanism.md", tmp_path)
     head = folder / "case.toml"
@@ -218,7 +218,7 @@ def recipe(target: str) -> str:
     return done.stdout.strip().splitlines()[-1].replace(".venv/bin/", "")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("names", SITTINGS, ids="+".join)
 def test_the_commands_of_a_page_run(names: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "src").symlink_to(ROOT / "src")

@@ -114,7 +114,7 @@ def combinations() -> Iterator[Combination]:
 
 COMBINATIONS = list(combinations())
 CHOSEN = [
-    pytest.param(combination, marks=[pytest.mark.slow] * (place % 7 > 0), id=str(combination))
+    pytest.param(combination, marks=[pytest.mark.proof] * (place % 7 > 0), id=str(combination))
     for place, combination in enumerate(COMBINATIONS)
 ]
 

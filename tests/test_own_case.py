@@ -252,7 +252,7 @@ def log_partials(weighing: dict[str, Any]) -> dict[str, float]:
     return {name: weighing["partial"][name] for name in RIVALS}
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_weighing_tells_only_what_the_results_can_tell() -> None:
     weighing = ask_json("weigh", "--effort", "quick", case=EXAMPLE)
     found, error = log_partials(weighing), max(weighing["partial_error"].values())
@@ -261,7 +261,7 @@ def test_weighing_tells_only_what_the_results_can_tell() -> None:
     assert min(alike) - found["expectancy"] > 1.5 > 10 * error
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_each_design_parts_the_rivals_that_it_should() -> None:
     def bits(rivals: str) -> dict[str, tuple[float, float]]:
         ranking = ask_json("design", "--effort", "quick", "--rivals", rivals, case=EXAMPLE)
@@ -292,7 +292,7 @@ def run_as_study(folder: Path, design: str, truth: str) -> None:
     (folder / "studies" / f"run_{design}.toml").write_text(head + finding, encoding="utf-8")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("truth", ["trip", "receptor", "trkb"])
 def test_the_truth_behind_simulated_results_comes_out_first(folder: Path, truth: str) -> None:
     for design in ("antagonist", "asleep"):
@@ -317,7 +317,7 @@ def words_of(file: Path) -> Sequence[str]:
     return STRANGE.findall(re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL))
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_report_speaks_of_its_own_case_alone(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "verdict.html"
     printed = ask("verdict", "--draws", "20", "--patients", "8", "--out", str(out), case=folder)
@@ -326,7 +326,7 @@ def test_the_report_speaks_of_its_own_case_alone(folder: Path, tmp_path: Path) -
     assert "strength of the experience" in out.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.skipif(not has_compiler(), reason="no WebAssembly compiler: clang with lld, or ziglang")
 def test_the_page_speaks_of_its_own_case_alone(folder: Path, tmp_path: Path) -> None:
     import base64

@@ -39,6 +39,7 @@ EXAMPLE = Path(__file__).resolve().parent.parent / "docs" / "examples" / "psiloc
 SCRIPT = Path(sys.executable).with_name("antagony")
 TINY = "x' = -k*x; x = 1; k = 0.5"
 DOSE = "psilocybin 25 mg po"
+pytestmark = pytest.mark.proof  # processes by the hundred
 
 
 def sbml(text: str = TINY) -> str:
