@@ -519,7 +519,7 @@ def _read_case(path: Path) -> None:
     from antagony.case import open_case
 
     case = open_case(path.parent)
-    case.timed, case.families, case.dosable  # noqa: B018 - what is read on demand is read too
+    _ = case.timed, case.families, case.dosable  # what is read on demand is read too
     for slug in case.wirings:
         case.parameters(slug)
         case.free_axes(slug)
@@ -588,7 +588,7 @@ def _read_sbml(path: Path) -> None:
         model = open_sbml(text)
         for name in model.quantities:
             model.unit(name)
-        model.time_unit, model.missing, model.shown  # noqa: B018
+        _ = model.time_unit, model.missing, model.shown
         write_source(read_system(model.text), inputs=[], outputs=None, portable=False)
     except AntagonyError as error:
         raise type(error)(f"{path}: {error}") from None

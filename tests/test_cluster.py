@@ -324,7 +324,7 @@ def fragile(tmp_path: Path) -> Iterator[Callable[..., Farm]]:
         farm.close()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_worker_killed_at_work_changes_nothing(
     fragile: Callable[..., Farm], example: Case, alone: tuple[Any, Any, dict[str, bytes]], folders: Folders
 ) -> None:
@@ -390,7 +390,7 @@ def run_antagony(folder: Path, *words: str, farm: Farm) -> subprocess.Popen[byte
         return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "ANTAGONY_CACHE": str(folder)})
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_what_is_lost_is_said(fragile: Callable[..., Farm], monkeypatch: pytest.MonkeyPatch) -> None:
     """A piece that kills its worker, no worker left, and a scheduler that ends: one sentence each, results kept."""
     farm = fragile(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")

@@ -575,8 +575,10 @@ def asked(ranking: Ranking, folder: Path, monkeypatch: pytest.MonkeyPatch) -> di
     """A stand-in for the engine that writes down what it is asked."""
     heard: dict[str, Any] = {}
 
-    def rank(case: Case, ask: Ask, *, plans: list[Plan], progress: object) -> Ranking:
-        heard.update(ask=ask, plans=[plan.id for plan in plans])
+    def rank(
+        case: Case, ask: Ask, *, plans: list[Plan], progress: object, workers: object
+    ) -> Ranking:
+        heard.update(ask=ask, plans=[plan.id for plan in plans], workers=workers)
         return replace(ranking, measurements=())
 
     def measure(case: Case, ask: Ask, found: Ranking, progress: object) -> Ranking:

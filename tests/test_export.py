@@ -797,7 +797,7 @@ def commands_of(page: str, word: str) -> list[str]:
     return [line for line in lines if line.startswith(f"antagony {word}")]
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_commands_of_the_how_tos_run(tmp_path: Path) -> None:
     """What goes out, as it stands there, writes what it names; what was written comes in again as it stands there."""
     lines = commands_of("take-a-model-out.md", "export")

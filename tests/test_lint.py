@@ -159,7 +159,7 @@ def issues_of(check: Check, folder: Path) -> list[Issue]:
     return list(check(open_case(folder)))
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_packaged_case_has_no_error() -> None:
     assert [issue for issue in lint_case(open_case()) if issue.level == "error"] == []
 

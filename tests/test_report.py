@@ -276,7 +276,7 @@ def test_the_same_verdict_gives_the_same_bytes(written: Path, tmp_path: Path) ->
 def test_an_unwritable_target_leaves_nothing(write: object, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for target in (tmp_path / "missing" / "verdict.html", tmp_path / "folder"):
-        with pytest.raises(ReportError, match="cannot be written"):
+        with pytest.raises(ReportError, match=r"cannot be written|no name of a file"):
             write(a_small_verdict(), target)  # type: ignore[operator]
     assert [p.name for p in tmp_path.rglob("*")] == ["folder"]
 

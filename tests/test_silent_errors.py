@@ -307,6 +307,7 @@ SIMULATE_OPTIONS = {
     "seed": [*SIMULATE, "--seed", "2"],
 }
 ELSEWHERE = {"context", "out", "plot", "as_json", "case", "setting"}  # where it goes, whose it is; SBML: test_sbml
+SHARED_OUT = {"cluster"}  # who does it moves no number: test_cluster
 
 
 # nlmixr2est#1097: an option was accepted and had no effect. Designing and weighing: test_design_report,
@@ -347,7 +348,8 @@ def test_an_option_of_a_trial_was_accepted_and_had_no_effect(capsys: pytest.Capt
 
     base = numbers(TRIAL)
     assert base == numbers(TRIAL)
-    assert {*inspect.signature(cli.trial).parameters} == {*TRIAL_OPTIONS, *ELSEWHERE} - {"context", "plot", "setting"}
+    asked = {*TRIAL_OPTIONS, *ELSEWHERE, *SHARED_OUT} - {"context", "plot", "setting"}
+    assert {*inspect.signature(cli.trial).parameters} == asked
     without = [name for name, arguments in TRIAL_OPTIONS.items() if numbers(arguments) == base]
     assert without == []
 

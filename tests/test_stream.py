@@ -186,7 +186,7 @@ def test_the_command_line_streams_what_it_would_print(tmp_path: Path) -> None:
         same(whole, some)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_killed_run_continues_and_other_settings_are_refused(tmp_path: Path) -> None:
     """Killed without a word after its first block; the same command finishes it, another seed does not."""
     target, record = tmp_path / "run.zarr", tmp_path / ".run.zarr.part" / "progress.json"

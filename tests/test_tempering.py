@@ -337,7 +337,7 @@ def test_the_stated_error_is_the_spread_over_seeds(read: Callable) -> None:
     assert f.ppf(0.0005, 19, 60) < ratio < f.isf(0.0005, 19, 60)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_dynesty_agrees_on_a_bent_posterior() -> None:
     """Five dimensions, the second bent by the square of the first: nested sampling states its error, so do we."""
     dynesty = pytest.importorskip("dynesty", reason="the second tool is in the extra `dev`")
