@@ -147,7 +147,7 @@ def test_every_width_compiles(text: str, tmp_path: Path, name: str, width: str, 
         pytest.skip(f"{name} is not here")
     lanes, flags, _ = WIDTHS[width]
     written = write_source(read_system(text), inputs=["rate"], portable=portable)
-    compile_object((*COMPILERS[name], *flags), written, lanes, tmp_path)
+    assert compile_object((*COMPILERS[name], *flags), written, lanes, tmp_path).stat().st_size > 0
 
 
 def compile_object(command: Sequence[str], source: Source, lanes: int, folder: Path) -> Path:
