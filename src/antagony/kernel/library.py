@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import KernelError, near_miss
 
 Array = NDArray[np.float64]
-BLOCK = 256  # subjects a thread takes at a time; the numbers do not depend on it
+BLOCK, SMALL_BLOCK = 256, 64  # subjects a thread takes at a time, at most and where few are shared; same numbers
 
 
 class Status(IntEnum):
@@ -141,7 +141,7 @@ class Kernel:
         table = None if events is None else _event_arrays(events, subjects)
 
         def run_block(first: int) -> int:
-            count = min(BLOCK, subjects - first)
+            count = min(block, subjects - first)
             task = _Task(
                 subjects=count,
                 parameter_stride=p.shape[1] if len(p) > 1 else 0,
@@ -170,8 +170,10 @@ class Kernel:
             return self.run(ctypes.byref(task))
 
         raw = np.zeros((subjects, 3), dtype=np.int32)
-        blocks = range(0, subjects, BLOCK)
-        workers = min(threads or os.cpu_count() or 1, len(blocks))
+        workers = threads or os.cpu_count() or 1
+        block = BLOCK if workers == 1 else min(BLOCK, max(SMALL_BLOCK, subjects // (4 * workers) // 32 * 32))
+        blocks = range(0, subjects, block)
+        workers = min(workers, len(blocks))
         if workers <= 1:
             codes = [run_block(first) for first in blocks]
         else:
