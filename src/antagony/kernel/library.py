@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import KernelError, near_miss
 
 Array = NDArray[np.float64]
-BLOCK, SMALL_BLOCK = 256, 64  # subjects a thread takes at a time, at most and where few are shared; same numbers
+LARGEST_BLOCK, SMALLEST_BLOCK = 256, 32  # subjects that a thread takes at a time; the numbers do not depend on it
 
 
 class Status(IntEnum):
@@ -140,8 +140,8 @@ class Kernel:
         result = _empty_solution(subjects, t.shape[-1], len(chosen), len(self.states))
         table = None if events is None else _event_arrays(events, subjects)
 
-        def run_block(first: int) -> int:
-            count = min(block, subjects - first)
+        def run_block(block: tuple[int, int]) -> int:
+            first, count = block
             task = _Task(
                 subjects=count,
                 parameter_stride=p.shape[1] if len(p) > 1 else 0,
@@ -171,11 +171,10 @@ class Kernel:
 
         raw = np.zeros((subjects, 3), dtype=np.int32)
         workers = threads or os.cpu_count() or 1
-        block = BLOCK if workers == 1 else min(BLOCK, max(SMALL_BLOCK, subjects // (4 * workers) // 32 * 32))
-        blocks = range(0, subjects, block)
+        blocks = list(_share_out(subjects, workers))
         workers = min(workers, len(blocks))
         if workers <= 1:
-            codes = [run_block(first) for first in blocks]
+            codes = [run_block(block) for block in blocks]
         else:
             with ThreadPoolExecutor(workers) as pool:
                 codes = list(pool.map(run_block, blocks))
@@ -202,6 +201,17 @@ class Kernel:
         for name in chosen:
             if name not in self.outputs:
                 raise KernelError(f'the kernel has no output "{name}"{near_miss(name, self.outputs)}')
+
+
+def _share_out(subjects: int, workers: int) -> Iterator[tuple[int, int]]:
+    """(first, count) of each block; where threads share, the last ones are small, so that all end together."""
+    first = 0
+    while first < subjects:
+        rest = subjects - first
+        fair = rest if workers == 1 else max(SMALLEST_BLOCK, rest // (2 * workers) // 16 * 16)
+        count = min(LARGEST_BLOCK, fair, rest)
+        yield first, count
+        first += count
 
 
 def _empty_solution(subjects: int, times: int, outputs: int, states: int) -> Solution:
