@@ -26,9 +26,10 @@ a thousandth of the relative ones, for all engines and states alike.
 
 Equal tolerances do not mean equal errors. A *ratio* is therefore the speed of our fastest setting whose median error is
 no larger than the engine's, over the engine's speed: how much longer the engine takes for an answer no better. Failed
-subjects are counted, and count in the speed, not in the error. *Start*: imports, loading or compiling the model, and
-the first subject, with the engine's caches empty, then full. *Memory*: the highest of the process above what it held
-once the engine was imported, for its own batch. A ratio moves by a tenth or so from run to run, more on a busy machine.
+subjects are counted, and count in the speed, not in the error; above one in a hundred there is no ratio. *Start*:
+imports, loading or compiling the model, and the first subject, with the engine's caches empty, then full. *Memory*: the
+highest of the process above what it held once the engine was imported, for its own batch. A ratio moves by a tenth or
+so from run to run, more on a busy machine.
 """
 
 
@@ -84,7 +85,9 @@ def _ratio(model: dict[str, Any], name: str, rtol: str) -> str:
     if name == "antagony":
         return ""
     row = model["comparable_error"][name][rtol]
-    return f"{row['ratio']:.1f} ({row['against']})" if "ratio" in row else "none of ours is as accurate"
+    if "ratio" in row:
+        return f"{row['ratio']:.1f} ({row['against']})"
+    return "no answer" if row["failed"] > row["subjects"] / 100 else "none of ours is as accurate"
 
 
 def _cores(found: dict[str, Any]) -> str:
@@ -101,6 +104,7 @@ def _configured(found: dict[str, Any]) -> str:
         '`ARGS="--quick"` looks at the bench model in under a minute; `--only ENGINE`, `--model NAME` and `--rounds N` '
         "choose. "
         "Engines that are not installed are skipped by name. AMICI and numbalsoda are built from source "
-        "(`pip install amici numbalsoda`) and need a C++ and a Fortran compiler, swig, cmake, a BLAS and HDF5."
+        "(`pip install amici numbalsoda`) and need a C++ and a Fortran compiler, swig, cmake, a BLAS and HDF5; with "
+        "the system's cmake, `pip install scikit-build; pip install --no-build-isolation numbalsoda` takes seconds."
     )
     return "\n".join(["## How each engine is configured", "", *rows, "", "## How to run it", "", run, ""])

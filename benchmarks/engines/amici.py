@@ -50,7 +50,7 @@ def build(model: Model) -> Solve:
             begin[order] = problem.start[i]
             condition.x0 = begin
             conditions.append(condition)
-        results = sundials.run_simulations(compiled, solver, conditions, num_threads=1)
+        results = sundials.run_simulations(compiled, solver, conditions, failfast=False, num_threads=1)
         out = np.full((len(conditions), model.times.size, len(order)), np.nan)
         for i, result in enumerate(results):
             if result.status == 0:
