@@ -69,3 +69,11 @@ def test_draws_can_be_taken_and_replaced() -> None:
     assert (kept.values["u"] > 0.5).all()
     with pytest.raises(SimulationError, match="one a draw"):
         draws.replace(u=np.zeros(3))
+
+
+def test_a_population_that_keeps_some_factors_has_the_same_patients() -> None:
+    rows = [row(f"p{i}", bsv=0.1 * (i + 1), law=law) for i, law in enumerate(("normal", "log-normal", "log-normal-mean"))]
+    whole = sample_population(rows, 300, seed=4)
+    some = sample_population(rows, 300, seed=4, only={"p1", "p2"})
+    assert sorted(some.factors) == ["p1", "p2"]
+    assert all(np.array_equal(some.factors[name], whole.factors[name]) for name in some.factors)

@@ -7,7 +7,7 @@ The two never merge into one axis.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,7 +79,9 @@ NOMINAL = Draws(1, None)
 """One draw at nominal values."""
 
 
-def sample_population(parameters: Iterable[Parameter], size: int, *, seed: int) -> Population:
+def sample_population(
+    parameters: Iterable[Parameter], size: int, *, seed: int, only: Container[str] | None = None
+) -> Population:
     """Draw virtual patients from the between-subject spread of the given parameters.
 
         log-normal:      factor = exp(omega z),           omega^2 = ln(1 + bsv^2)   (the typical value is the median)
@@ -87,12 +89,15 @@ def sample_population(parameters: Iterable[Parameter], size: int, *, seed: int) 
         normal:          factor = 1 + bsv z
 
     Scrambled Sobol points, so a few hundred patients already average well; the order of `parameters` does not matter.
+    `only`: ids whose factors are kept, where a million patients would fill memory with what a mechanism does not read;
+    the patients are the same.
     """
     varying = spread_parameters(parameters)
-    factors = {p.id: np.empty(size) for p in varying}
+    kept = [(i, p) for i, p in enumerate(varying) if only is None or p.id in only]
+    factors = {p.id: np.empty(size) for _, p in kept}
     for begin, points in _sobol_blocks(len(varying), size, seed):
-        for name, block in factors_of(varying, _normal(points)).items():
-            factors[name][begin : begin + len(block)] = block
+        for i, p in kept:
+            factors[p.id][begin : begin + len(points)] = _factor(p, _normal(points[:, i]))
     return Population(size, seed, factors)
 
 
