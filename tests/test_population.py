@@ -72,7 +72,8 @@ def test_draws_can_be_taken_and_replaced() -> None:
 
 
 def test_a_population_that_keeps_some_factors_has_the_same_patients() -> None:
-    rows = [row(f"p{i}", bsv=0.1 * (i + 1), law=law) for i, law in enumerate(("normal", "log-normal", "log-normal-mean"))]
+    laws = ("normal", "log-normal", "log-normal-mean")
+    rows = [row(f"p{i}", bsv=0.1 * (i + 1), law=law) for i, law in enumerate(laws)]
     whole = sample_population(rows, 300, seed=4)
     some = sample_population(rows, 300, seed=4, only={"p1", "p2"})
     assert sorted(some.factors) == ["p1", "p2"]
