@@ -287,6 +287,22 @@ def test_what_is_not_covered_is_refused_by_name(text: str, named: str) -> None:
         build_kernel(sbml(text))
 
 
+@pytest.mark.parametrize(
+    "call", ["<max/>", "<sin/><ci>x</ci><ci>x</ci>", "<rem/><ci>x</ci>", "<ci>f</ci><ci>x</ci><ci>x</ci>"]
+)
+def test_a_function_of_too_few_or_too_many_is_refused(call: str) -> None:
+    math = '<math xmlns="http://www.w3.org/1998/Math/MathML">'
+    text = (
+        '<sbml xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2"><model id="m">'
+        f'<listOfFunctionDefinitions><functionDefinition id="f">{math}<lambda><bvar><ci>a</ci></bvar><ci>a</ci></lambda>'
+        '</math></functionDefinition></listOfFunctionDefinitions><listOfParameters><parameter id="x" value="1" '
+        f'constant="false"/></listOfParameters><listOfRules><rateRule variable="x">{math}<apply>{call}</apply></math>'
+        "</rateRule></listOfRules></model></sbml>"
+    )
+    with pytest.raises(UnsupportedError, match=r"too few or too many in (max|sin|rem)|takes 1 arguments"):
+        build_kernel(text)
+
+
 def test_wrong_arrays_are_refused(oral: Kernel) -> None:
     with pytest.raises(KernelError, match="did you mean"):
         oral.row(kaa=1.0)

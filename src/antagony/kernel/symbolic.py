@@ -504,10 +504,10 @@ def _quotient(a: sp.Expr, b: sp.Expr) -> sp.Expr:
 
 
 def _extreme(pair: Callable[[sp.Expr, sp.Expr], sp.Expr]) -> Callable[..., sp.Expr]:
-    def extreme(*arguments: sp.Expr) -> sp.Expr:
-        result = arguments[0]
-        for argument in arguments[1:]:
-            result = pair(result, argument)
+    def extreme(first: sp.Expr, *others: sp.Expr) -> sp.Expr:
+        result = first
+        for other in others:
+            result = pair(result, other)
         return result
 
     return extreme
@@ -626,12 +626,17 @@ class _Translator:
             return self._call(node.getName(), children)
         if (operator := _operators().get(kind)) is None:
             raise UnsupportedError(f"the kernel does not cover {_describe(node)}")
-        return operator(*children)
+        try:
+            return operator(*children)
+        except TypeError:  # as Python says that a function takes more or fewer
+            raise UnsupportedError(f"{len(children)} arguments are too few or too many in {_describe(node)}") from None
 
     def _call(self, name: str, arguments: list[sp.Expr]) -> sp.Expr:
         if (definition := self.functions.get(name)) is None:
             raise UnsupportedError(f'the model calls the function "{name}", which it does not define')
         count = definition.getNumChildren() - 1
+        if len(arguments) != count:
+            raise UnsupportedError(f'the function "{name}" takes {count} arguments and is called with {len(arguments)}')
         names = [definition.getChild(i).getName() for i in range(count)]
         return self(definition.getChild(count), dict(zip(names, arguments, strict=True)))
 
