@@ -292,12 +292,12 @@ def test_what_is_not_covered_is_refused_by_name(text: str, named: str) -> None:
 )
 def test_a_function_of_too_few_or_too_many_is_refused(call: str) -> None:
     math = '<math xmlns="http://www.w3.org/1998/Math/MathML">'
+    function = f"{math}<lambda><bvar><ci>a</ci></bvar><ci>a</ci></lambda></math>"
     text = (
         '<sbml xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2"><model id="m">'
-        f'<listOfFunctionDefinitions><functionDefinition id="f">{math}<lambda><bvar><ci>a</ci></bvar><ci>a</ci></lambda>'
-        '</math></functionDefinition></listOfFunctionDefinitions><listOfParameters><parameter id="x" value="1" '
-        f'constant="false"/></listOfParameters><listOfRules><rateRule variable="x">{math}<apply>{call}</apply></math>'
-        "</rateRule></listOfRules></model></sbml>"
+        f'<listOfFunctionDefinitions><functionDefinition id="f">{function}</functionDefinition>'
+        '</listOfFunctionDefinitions><listOfParameters><parameter id="x" value="1" constant="false"/></listOfParameters>'
+        f'<listOfRules><rateRule variable="x">{math}<apply>{call}</apply></math></rateRule></listOfRules></model></sbml>'
     )
     with pytest.raises(UnsupportedError, match=r"too few or too many in (max|sin|rem)|takes 1 arguments"):
         build_kernel(text)
