@@ -296,8 +296,9 @@ def test_a_function_of_too_few_or_too_many_is_refused(call: str) -> None:
     text = (
         '<sbml xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2"><model id="m">'
         f'<listOfFunctionDefinitions><functionDefinition id="f">{function}</functionDefinition>'
-        '</listOfFunctionDefinitions><listOfParameters><parameter id="x" value="1" constant="false"/></listOfParameters>'
-        f'<listOfRules><rateRule variable="x">{math}<apply>{call}</apply></math></rateRule></listOfRules></model></sbml>'
+        '</listOfFunctionDefinitions><listOfParameters><parameter id="x" value="1" constant="false"/>'
+        "</listOfParameters><listOfRules>"
+        f'<rateRule variable="x">{math}<apply>{call}</apply></math></rateRule></listOfRules></model></sbml>'
     )
     with pytest.raises(UnsupportedError, match=r"too few or too many in (max|sin|rem)|takes 1 arguments"):
         build_kernel(text)
