@@ -68,7 +68,7 @@ LAYERS = (
     ("page", "page.scenes", "page.kernels", "page.still"),
     ("page.facts",),
     ("page.document",),
-    ("commands", "commands.options"),
+    ("commands", "commands.options", "commands.delivery"),
     (
         "commands.answers", "commands.checks", "commands.designs", "commands.exports", "commands.simulation",
         "commands.trials",

@@ -11,6 +11,7 @@ import typer
 from ..errors import CaseError
 from ..files import check_ending
 from ..printing import print_json, print_verdict, show_console, show_progress, verdict_table
+from .delivery import deliver, say_plan
 from .options import CaseOption, ClusterOption, JsonOption, SeedOption
 
 if TYPE_CHECKING:
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
     from ..posterior.answer import Weighing
     from ..workers import Workers
 
+MechanismOption = Annotated[
+    list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
+]
+DrawsOption = Annotated[int, typer.Option(min=1, help="Prior draws over which claims are checked.")]
+PatientsOption = Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")]
+
 
 def verdict(
     out: Annotated[Path, typer.Option(help="Where the report is written (one HTML file).")] = Path("verdict.html"),
-    draws: Annotated[int, typer.Option(min=1, help="Prior draws over which claims are checked.")] = 2000,
-    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 48,
+    draws: DrawsOption = 2000,
+    patients: PatientsOption = 48,
     seed: SeedOption = 1,
-    mechanism: Annotated[
-        list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
-    ] = None,
+    mechanism: MechanismOption = None,
     weighing: Annotated[
         str | None,
         typer.Option(
@@ -71,9 +76,7 @@ def verdict(
 
 
 def weigh(
-    mechanism: Annotated[
-        list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
-    ] = None,
+    mechanism: MechanismOption = None,
     effort: Annotated[
         str,
         typer.Option(help="quick (to look), standard, or thorough (several times as long, smaller errors)."),
@@ -111,8 +114,7 @@ def weigh(
     if out is not None:
         check_ending(out, WEIGHING_ENDINGS)
     opened = open_case(case)
-    plan = plan_weighing(opened, mechanism, effort, until)
-    show_console(stderr=True).print(plan, markup=False, highlight=False, style="dim")
+    say_plan(plan_weighing(opened, mechanism, effort, until))
     with open_workers(cluster) as workers, show_progress() as tell:
         answer = weigh(
             opened, mechanisms=mechanism, effort=effort, seed=seed, until=until, workers=workers, progress=tell
@@ -121,14 +123,7 @@ def weigh(
         keep_answer(opened, answer)
         if keep:
             keep_answer(opened, answer, beside_case=True)
-    if out is not None:
-        write_weighing(answer, out)
-    if as_json:
-        print_json(weighing_table(answer))
-        return
-    print_weighing(answer, show_console())
-    if out is not None:
-        show_console().print(f"written: {out}", markup=False)
+    deliver(answer, out, write=write_weighing, table=weighing_table, show=print_weighing, as_json=as_json)
 
 
 def nominal(
@@ -162,12 +157,10 @@ def page(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the page is written (one HTML file).")] = Path(
         "page.html"
     ),
-    draws: Annotated[int, typer.Option(min=1, help="Prior draws over which claims are checked.")] = 500,
-    patients: Annotated[int, typer.Option(min=2, help="Virtual patients in a replayed trial.")] = 48,
+    draws: DrawsOption = 500,
+    patients: PatientsOption = 48,
     seed: SeedOption = 1,
-    mechanism: Annotated[
-        list[str] | None, typer.Option("--mechanism", help="Only these rivals; may be repeated.")
-    ] = None,
+    mechanism: MechanismOption = None,
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Also put the kernels into the package, as a release has them."),

@@ -10,7 +10,8 @@ import typer
 
 from ..errors import StudyError
 from ..files import check_ending
-from ..printing import print_json, show_console, show_progress
+from ..printing import show_progress
+from .delivery import deliver, say_plan
 from .options import (
     AimOption,
     BoundOption,
@@ -30,44 +31,49 @@ from .options import (
 if TYPE_CHECKING:
     from ..planning.ranking import Ask
 
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WORD",
+        help="Leave out a design, animal, unproven (not yet given to people so), licensed, off_label, "
+        'investigational, or "burden>3"; may be repeated.',
+    ),
+]
+PlanOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILE", help="A design file of your own, ranked beside the case's; may be repeated."),
+]
+OnlyOption = Annotated[bool, typer.Option("--only", help="Rank what --plan names (also designs of the case) alone.")]
+MeasurementsOption = Annotated[
+    bool, typer.Option("--measurements", help="What would change our mind: every contrast by itself.")
+]
+KeepOption = Annotated[
+    bool, typer.Option("--keep", help="Also store the ranking beside the case, for everyone who opens it.")
+]
+RankingFileOption = Annotated[
+    Path | None,
+    typer.Option(help="Write .html (page with figures), .json, .csv (design x patients) or .svg as well."),
+]
+
 
 def rank_designs(
     context: typer.Context,
     n: Annotated[int, typer.Option(help="Patients of each design.")] = 100,
     rivals: RivalsOption = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WORD",
-            help="Leave out a design, animal, unproven (not yet given to people so), licensed, off_label, "
-            'investigational, or "burden>3"; may be repeated.',
-        ),
-    ] = None,
+    exclude: ExcludeOption = None,
     budget: BudgetOption = None,
     bound: BoundOption = 10.0,
     aim: AimOption = 0.8,
     without: WithoutOption = None,
     dropout: DropoutOption = "not_at_random",
     ignore: IgnoreOption = None,
-    plan: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE", help="A design file of your own, ranked beside the case's; may be repeated."),
-    ] = None,
-    only: Annotated[bool, typer.Option("--only", help="Rank what --plan names (also designs of the case) alone.")] = (
-        False
-    ),
-    measurements: Annotated[
-        bool, typer.Option("--measurements", help="What would change our mind: every contrast by itself.")
-    ] = False,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Also store the ranking beside the case, for everyone who opens it.")
-    ] = False,
+    plan: PlanOption = None,
+    only: OnlyOption = False,
+    measurements: MeasurementsOption = False,
+    keep: KeepOption = False,
     effort: EffortOption = "standard",
     seed: SeedOption = 1,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Write .html (page with figures), .json, .csv (design x patients) or .svg as well."),
-    ] = None,
+    out: RankingFileOption = None,
     cluster: ClusterOption = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
@@ -105,8 +111,7 @@ def rank_designs(
     ask = _ask(rivals, n, budget, exclude, bound, aim, without, dropout, ignore, effort, seed)
     if keep and not is_whole(ask, plans, opened):
         raise StudyError("--keep stores the ranking of all designs and classes: leave out what narrows the question")
-    note = announce_ranking(opened, ask, plans)
-    show_console(stderr=True).print(note, markup=False, highlight=False, style="dim")
+    say_plan(announce_ranking(opened, ask, plans))
     with open_workers(cluster) as workers, show_progress() as tell:
         ranking = rank_plans(opened, ask, plans=plans, workers=workers, progress=tell)
         if measurements:
@@ -116,14 +121,11 @@ def rank_designs(
         keep_ranking(opened, ranking_table(ranking, numbers), effort)
         if keep:
             keep_ranking(opened, ranking_table(replace(ranking, measurements=())), effort, beside_case=True)
-    if out is not None:
-        write_ranking(ranking, out, numbers)
-    if as_json:
-        print_json(ranking_table(ranking, numbers))
-        return
-    print_ranking(ranking, show_console())
-    if out is not None:
-        show_console().print(f"written: {out}", markup=False)
+    deliver(
+        ranking, out, as_json=as_json, show=print_ranking,
+        write=lambda ranking, path: write_ranking(ranking, path, numbers),
+        table=lambda ranking: ranking_table(ranking, numbers),
+    )  # fmt: skip
 
 
 def show_design(
@@ -148,8 +150,15 @@ def show_design(
     antagony design show two_by_two --rivals ii,iv --out two_by_two.html
     """
     from ..case import open_case
-    from ..design_report import SHOW_ENDINGS, announce_ranking, count_numbers, print_shown, shown_table, tell_plan
-    from ..design_report import write_shown as write
+    from ..design_report import (
+        SHOW_ENDINGS,
+        announce_ranking,
+        count_numbers,
+        print_shown,
+        shown_table,
+        tell_plan,
+        write_shown,
+    )
 
     if out is not None:
         check_ending(out, SHOW_ENDINGS)
@@ -162,14 +171,11 @@ def show_design(
         shown = tell_plan(opened, ask, plan, tell)
     wanted = as_json or (out is not None)
     numbers = count_numbers(opened, shown.ranking) if wanted and shown.ranking is not None else None
-    if out is not None:
-        write(shown, out, numbers)
-    if as_json:
-        print_json(shown_table(shown, numbers))
-        return
-    print_shown(shown, show_console())
-    if out is not None:
-        show_console().print(f"written: {out}", markup=False)
+    deliver(
+        shown, out, as_json=as_json, show=print_shown,
+        write=lambda shown, path: write_shown(shown, path, numbers),
+        table=lambda shown: shown_table(shown, numbers),
+    )  # fmt: skip
 
 
 def optimise_design(
@@ -211,14 +217,7 @@ def optimise_design(
         found = optimise_plan(
             opened, chosen, ask, trials=trials, allocation=allocation, workers=workers, progress=tell
         )
-    if out is not None:
-        write_search(found, out)
-    if as_json:
-        print_json(search_table(found))
-        return
-    print_search(found, show_console())
-    if out is not None:
-        show_console().print(f"written: {out}", markup=False)
+    deliver(found, out, write=write_search, table=search_table, show=print_search, as_json=as_json)
 
 
 def _ask(

@@ -10,6 +10,7 @@ import typer
 
 from ..files import check_ending, write_text
 from ..printing import print_json, show_console
+from .delivery import say_note, say_written
 from .options import CaseOption, JsonOption, VariantOption, is_given, parse_variants
 
 
@@ -57,7 +58,7 @@ def take_out(
     )  # fmt: skip
     done = write_export(to, request, out)
     for note in done.notes:
-        show_console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
+        say_note(note)
     if as_json:
         print_json({"to": to, "files": [str(file) for file in done.files], "notes": done.notes})
         return
@@ -91,4 +92,4 @@ def cite(
         sys.stdout.write(text)
         return
     write_text(out, text)
-    show_console().print(f"written: {out}", markup=False)
+    say_written(out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,63 +11,74 @@ import typer
 from ..errors import AntagonyError, RegimenError, SimulationError, near_miss
 from ..files import check_ending
 from ..printing import RUN_ENDINGS, SERIES_ENDINGS, show_console, show_progress, show_run, show_series
+from .delivery import say_note, say_written
 from .options import CaseOption, JsonOption, SeedOption, VariantOption, is_given, parse_variants
 
 if TYPE_CHECKING:
     from ..case import Case
     from ..mechanism import Mechanism
-    from ..regimen import Regimen
     from ..simulation import Arm, Array
+
+
+MechanismArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Folder name of a mechanism, such as camp_crosstalk; or, without regimens, an SBML file (.xml, .sbml) "
+        "or a PEtab problem (.yaml)."
+    ),
+]
+RegimensArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help='Prescription text, one arm each: "naltrexone 50 mg po at -45 min; ketamine 0.5 mg/kg iv over '
+        '40 min"; or a data set (.csv) as `export --to nonmem` writes it, each ID an arm.'
+    ),
+]
+OutputsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Readout to show; may be repeated. Default: score; of an SBML file, all species and what else varies.",
+    ),
+]
+UntilOption = Annotated[
+    str,
+    typer.Option(help="How long to watch, such as 24 h or 7 d; an SBML file: in its own unit, 100 if not given."),
+]
+PointsOption = Annotated[int, typer.Option(min=2, help="Moments shown; 101 of an SBML file, evenly from 0.")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="SBML and PEtab only: a value such as k1=2; may be repeated."),
+]
+PatientsOption = Annotated[int, typer.Option(min=1, help="Virtual patients; 1 is the typical patient.")]
+DrawsOption = Annotated[int, typer.Option(min=1, help="Prior draws; 1 is the nominal value of every parameter.")]
+CalibratedOption = Annotated[bool, typer.Option(help="Solve the outcome scale from the case's calibrating finding.")]
+RunFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write .csv, .nc (NetCDF), .svg or .zarr instead of a table. A .zarr is written block by block, for "
+        "populations larger than memory; the same command takes up a run that was stopped."
+    ),
+]
+PlotOption = Annotated[bool, typer.Option("--plot", help="Draw curves in the terminal.")]
 
 
 def simulate(
     context: typer.Context,
-    mechanism: Annotated[
-        str,
-        typer.Argument(
-            help="Folder name of a mechanism, such as camp_crosstalk; or, without regimens, an SBML file (.xml, .sbml) "
-            "or a PEtab problem (.yaml)."
-        ),
-    ],
-    regimen: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help='Prescription text, one arm each: "naltrexone 50 mg po at -45 min; ketamine 0.5 mg/kg iv over '
-            '40 min"; or a data set (.csv) as `export --to nonmem` writes it, each ID an arm.'
-        ),
-    ] = None,
-    output: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Readout to show; may be repeated. Default: score; of an SBML file, all species and what else varies.",
-        ),
-    ] = None,
-    until: Annotated[
-        str,
-        typer.Option(help="How long to watch, such as 24 h or 7 d; an SBML file: in its own unit, 100 if not given."),
-    ] = "7 d",
-    points: Annotated[int, typer.Option(min=2, help="Moments shown; 101 of an SBML file, evenly from 0.")] = 25,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="SBML and PEtab only: a value such as k1=2; may be repeated."),
-    ] = None,
-    patients: Annotated[int, typer.Option(min=1, help="Virtual patients; 1 is the typical patient.")] = 1,
-    draws: Annotated[int, typer.Option(min=1, help="Prior draws; 1 is the nominal value of every parameter.")] = 1,
-    calibrated: Annotated[
-        bool, typer.Option(help="Solve the outcome scale from the case's calibrating finding.")
-    ] = True,
+    mechanism: MechanismArgument,
+    regimen: RegimensArgument = None,
+    output: OutputsOption = None,
+    until: UntilOption = "7 d",
+    points: PointsOption = 25,
+    setting: SettingsOption = None,
+    patients: PatientsOption = 1,
+    draws: DrawsOption = 1,
+    calibrated: CalibratedOption = True,
     variant: VariantOption = None,
     seed: SeedOption = 1,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write .csv, .nc (NetCDF), .svg or .zarr instead of a table. A .zarr is written block by block, for "
-            "populations larger than memory; the same command takes up a run that was stopped."
-        ),
-    ] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw curves in the terminal.")] = False,
+    out: RunFileOption = None,
+    plot: PlotOption = False,
     case: CaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,19 +108,53 @@ def simulate(
         check_ending(out, RUN_ENDINGS)
     opened = open_case(case)
     variants = parse_variants(variant)
+    arms = read_arms(opened, regimen)
+    for note in dict.fromkeys(note for arm in arms.values() for note in opened.notes(arm.regimen)):
+        say_note(note)
     problem, settings = plan_simulation(
-        opened, mechanism, regimen, output or ["score"], until, points, patients, draws, calibrated, variants, seed
-    )
+        opened, mechanism, arms, outputs=output or ["score"], until=until, points=points, patients=patients,
+        draws=draws, calibrated=calibrated, variants=variants, seed=seed,
+    )  # fmt: skip
     if out is not None and out.suffix == ".zarr":
         write_stream(problem, settings, out)
     else:
         show_run(simulate(*problem, **settings), out, plot=plot, as_json=as_json)
 
 
+def read_arms(case: Case, texts: Iterable[str]) -> dict[str, Arm]:
+    """An arm for each prescription text, and for each subject of a data set (a .csv file); by text, or file and ID."""
+    from ..simulation import Arm
+
+    arms = {}
+    for text in texts:
+        if text.lower().endswith(".csv"):
+            arms |= _read_subjects(case, text)
+        else:
+            arms[text] = Arm(case.regimen(text), (), {**case.trial})
+    return arms
+
+
+def _read_subjects(case: Case, path: str) -> dict[str, Arm]:
+    """The subjects of a data set, each with its own body weight; raises RegimenError for a drug the case has not."""
+    from ..exchange.nonmem import read_subjects
+    from ..simulation import Arm
+
+    arms = {}
+    for number, subject in read_subjects(path).items():
+        for dose in subject.regimen.doses:
+            if dose.drug not in case.dosable:
+                raise RegimenError(f'{path}: no drug "{dose.drug}"{near_miss(dose.drug, case.dosable)}')
+            case.drugs[dose.drug].route(dose.route)
+        weight = {} if subject.weight is None else {"bodyweight": subject.weight}
+        arms[f"{Path(path).name}, ID {number}"] = Arm(subject.regimen, (), {**case.trial, **weight})
+    return arms
+
+
 def plan_simulation(
     case: Case,
     slug: str,
-    regimens: list[str],
+    arms: dict[str, Arm],
+    *,
     outputs: list[str],
     until: str,
     points: int,
@@ -119,21 +164,13 @@ def plan_simulation(
     variants: Mapping[str, str],
     seed: int,
 ) -> tuple[tuple[Mechanism, dict[str, Arm], Array], dict[str, Any]]:
-    """What `simulate` takes: all regimens as arms, moments denser near time 0; patients, draws and outputs."""
+    """What `simulate` takes: mechanism, arms, moments denser near time 0; patients, draws and outputs."""
     import numpy as np
 
     from ..calibration import calibrate
     from ..population import NOMINAL, TYPICAL, draw_parameters, sample_population
-    from ..simulation import Arm
     from ..units import parse_time
 
-    arms = {
-        name: Arm(regimen, (), {**case.trial, **values})
-        for text in regimens
-        for name, regimen, values in read_arms(case, text)
-    }
-    for note in dict.fromkeys(note for arm in arms.values() for note in case.notes(arm.regimen)):
-        show_console(stderr=True).print(f"note: {note}", markup=False, highlight=False)
     drugs = {d for arm in arms.values() for d in arm.regimen.drugs}
     rows = case.parameters(slug, variants)
     sets = NOMINAL if draws == 1 else draw_parameters(rows.values(), draws, seed=seed)
@@ -144,22 +181,6 @@ def plan_simulation(
     times = np.sinh(np.linspace(np.arcsinh(first), np.arcsinh(parse_time(until)), points))
     problem = case.mechanism(slug, drugs, variants), arms, times
     return problem, {"population": people, "draws": sets, "outputs": outputs}
-
-
-def read_arms(case: Case, text: str) -> Iterator[tuple[str, Regimen, dict[str, float]]]:
-    """Name, regimen and own numbers of each arm: prescription text, or the subjects of a data set (a .csv file)."""
-    if not text.lower().endswith(".csv"):
-        yield text, case.regimen(text), {}
-        return
-    from ..exchange.nonmem import read_subjects
-
-    for number, subject in read_subjects(text).items():
-        for dose in subject.regimen.doses:
-            if dose.drug not in case.dosable:
-                raise RegimenError(f'{text}: no drug "{dose.drug}"{near_miss(dose.drug, case.dosable)}')
-            case.drugs[dose.drug].route(dose.route)
-        weight = {} if subject.weight is None else {"bodyweight": subject.weight}
-        yield f"{Path(text).name}, ID {number}", subject.regimen, weight
 
 
 def write_stream(problem: tuple[Mechanism, dict[str, Arm], Array], settings: dict[str, Any], out: Path) -> None:
@@ -174,7 +195,7 @@ def write_stream(problem: tuple[Mechanism, dict[str, Arm], Array], settings: dic
         console.print(f"failed: {failure}", markup=False)
     if failed > 20:
         console.print(f"failed: {failed} in all; the store lists {len(listed)}", markup=False)
-    show_console().print(f"written: {out}", markup=False)
+    say_written(out)
 
 
 def _means_sbml(name: str, regimens: list[str] | None) -> bool:

@@ -8,8 +8,18 @@ from typing import Annotated
 import typer
 
 from ..files import check_ending
-from ..printing import print_json, show_console, show_progress
-from .options import CaseOption, ClusterOption, JsonOption, SeedOption, VariantOption, parse_variants
+from ..printing import show_progress
+from .delivery import deliver
+from .options import (
+    CaseOption,
+    ClusterOption,
+    DropoutOption,
+    JsonOption,
+    SeedOption,
+    VariantOption,
+    WithoutOption,
+    parse_variants,
+)
 
 
 def trial(
@@ -23,13 +33,8 @@ def trial(
     nominal: Annotated[
         bool, typer.Option("--nominal", help="Every trial under nominal values, not each under its own prior draw.")
     ] = False,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(help="Leave out placebo, unblinding, heterogeneity, residual or carry_over; may be repeated."),
-    ] = None,
-    dropout: Annotated[str, typer.Option(help="none, at_random or not_at_random (by a severity nobody rated).")] = (
-        "not_at_random"
-    ),
+    without: WithoutOption = None,
+    dropout: DropoutOption = "not_at_random",
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals; power is judged by it.")] = 0.95,
     variant: VariantOption = None,
     seed: SeedOption = 1,
@@ -65,11 +70,4 @@ def trial(
             workers=workers if cluster else ALONE, progress=tell,
         )  # fmt: skip
     answers = [(run, compare_study(opened, run)) for run in runs]
-    if out is not None:
-        write_trials(answers, out)
-    if as_json:
-        print_json(trial_table(answers))
-        return
-    print_trials(answers, show_console())
-    if out is not None:
-        show_console().print(f"written: {out}", markup=False)
+    deliver(answers, out, write=write_trials, table=trial_table, show=print_trials, as_json=as_json)
