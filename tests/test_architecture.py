@@ -60,7 +60,7 @@ LAYERS = (
     ("exchange.petab_export",),
     ("exchange.omex",),
     ("exchange.export",),
-    ("weighing_figures", "curves", "identifiability", "diagram", "model_figures"),
+    ("weighing_figures", "curves", "identifiability", "diagram", "model_figures", "terminal"),
     ("design_figures",),
     ("report", "trial_report", "cite", "model_report"),
     ("printing", "protocol", "model_page"),

@@ -13,7 +13,7 @@ import typer
 from .commands import answers, checks, designs, exports, simulation, trials
 from .errors import AntagonyError
 from .interruption import stop_on_signals
-from .printing import show_console
+from .terminal import show_console
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -10,7 +10,8 @@ import typer
 
 from ..errors import CaseError
 from ..files import check_ending
-from ..printing import print_json, print_verdict, show_console, show_progress, verdict_table
+from ..printing import print_verdict, verdict_table
+from ..terminal import print_json, show_console, show_progress
 from .delivery import deliver, say_plan
 from .options import CaseOption, ClusterOption, JsonOption, SeedOption
 

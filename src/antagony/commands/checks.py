@@ -9,17 +9,8 @@ from typing import Annotated
 import typer
 
 from ..files import check_ending
-from ..printing import (
-    MATRIX_ENDINGS,
-    claim_row,
-    print_claims,
-    print_difference,
-    print_json,
-    print_matrix,
-    show_console,
-    show_progress,
-    write_matrix,
-)
+from ..printing import MATRIX_ENDINGS, claim_row, print_claims, print_difference, print_matrix, write_matrix
+from ..terminal import print_json, show_console, show_progress
 from .options import CaseOption, JsonOption, SeedOption, VariantOption, parse_variants
 
 

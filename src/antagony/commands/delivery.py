@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..printing import print_json, show_console
+from ..terminal import print_json, show_console
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import StudyError
 from ..files import check_ending
-from ..printing import show_progress
+from ..terminal import show_progress
 from .delivery import deliver, say_plan
 from .options import (
     AimOption,

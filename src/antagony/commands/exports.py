@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..files import check_ending, write_text
-from ..printing import print_json, show_console
+from ..terminal import print_json, show_console
 from .delivery import say_note, say_written
 from .options import CaseOption, JsonOption, VariantOption, is_given, parse_variants
 

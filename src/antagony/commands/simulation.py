@@ -10,7 +10,8 @@ import typer
 
 from ..errors import AntagonyError, RegimenError, SimulationError, near_miss
 from ..files import check_ending
-from ..printing import RUN_ENDINGS, SERIES_ENDINGS, show_console, show_progress, show_run, show_series
+from ..printing import RUN_ENDINGS, SERIES_ENDINGS, show_run, show_series
+from ..terminal import show_console, show_progress
 from .delivery import say_note, say_written
 from .options import CaseOption, JsonOption, SeedOption, VariantOption, is_given, parse_variants
 

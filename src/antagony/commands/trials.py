@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..files import check_ending
-from ..printing import show_progress
+from ..terminal import show_progress
 from .delivery import deliver
 from .options import (
     CaseOption,
