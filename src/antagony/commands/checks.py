@@ -11,6 +11,7 @@ import typer
 from ..files import check_ending
 from ..printing import MATRIX_ENDINGS, claim_row, print_claims, print_difference, print_matrix, write_matrix
 from ..terminal import print_json, show_console, show_progress
+from .delivery import say_written
 from .options import CaseOption, JsonOption, SeedOption, VariantOption, parse_variants
 
 
@@ -49,7 +50,7 @@ def claims(
         print_matrix(matrix, show_console())
     if out is not None:
         write_matrix(matrix, out)
-        show_console(stderr=as_json).print(f"written: {out}", markup=False)
+        say_written(out, stderr=as_json)
     if strict and not all(r.holds for r in matrix.results):
         raise typer.Exit(1)
 

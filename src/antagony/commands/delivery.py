@@ -37,9 +37,9 @@ def deliver(
         say_written(out)
 
 
-def say_written(path: Path) -> None:
-    """One line on standard output."""
-    show_console().print(f"written: {path}", markup=False)
+def say_written(path: Path, *, stderr: bool = False) -> None:
+    """One line on standard output, or on the error stream where standard output is JSON."""
+    show_console(stderr=stderr).print(f"written: {path}", markup=False)
 
 
 def say_note(note: str) -> None:
