@@ -131,7 +131,7 @@ def read_arms(case: Case, texts: Iterable[str]) -> dict[str, Arm]:
         if text.lower().endswith(".csv"):
             arms |= _read_subjects(case, text)
         else:
-            arms[text] = Arm(case.regimen(text), (), {**case.trial})
+            arms[text] = Arm(case.regimen(text), (), case.trial)
     return arms
 
 
