@@ -496,13 +496,15 @@ def _read_regimen(content: bytes, _: Path) -> None:
 
 def _read_options(content: bytes, _: Path) -> None:
     """The small texts of the command line: quantities, times, settings, variants."""
-    from antagony import cli, units
+    from antagony import units
+    from antagony.commands.options import parse_variants
+    from antagony.commands.simulation import parse_changes, parse_span
 
     text = _text(content)
     readers: list[Callable[[str], object]] = [
         *(functools.partial(units.parse_quantity, dimension=d) for d in units._INTERNAL),
-        *(units.parse_dose, units.parse_rate, cli.parse_span),
-        *(lambda t: cli.parse_changes([t]), lambda t: cli.parse_variants([t])),
+        *(units.parse_dose, units.parse_rate, parse_span),
+        *(lambda t: parse_changes([t]), lambda t: parse_variants([t])),
     ]
     found: list[AntagonyError] = []
     for read in readers:

@@ -60,7 +60,7 @@ LAYERS = (
     ("exchange.petab_export",),
     ("exchange.omex",),
     ("exchange.export",),
-    ("weighing_figures", "curves", "identifiability", "diagram", "model_figures"),
+    ("weighing_figures", "curves", "identifiability", "diagram", "model_figures", "terminal"),
     ("design_figures",),
     ("report", "trial_report", "cite", "model_report"),
     ("printing", "protocol", "model_page"),
@@ -68,6 +68,11 @@ LAYERS = (
     ("page", "page.scenes", "page.kernels", "page.still"),
     ("page.facts",),
     ("page.document",),
+    ("commands", "commands.options", "commands.delivery"),
+    (
+        "commands.answers", "commands.checks", "commands.designs", "commands.exports", "commands.simulation",
+        "commands.trials",
+    ),
     ("cli",),
     (ROOT,),
 )
@@ -75,8 +80,11 @@ EXCEPTIONS: set[tuple[str, str]] = set()  # (module, module of the same row that
 FROM_ROOT = {"__version__"}  # what a module may take from the package itself
 FORBIDDEN = {"utils", "util", "misc", "core", "base", "common", "helpers", "tools"}
 NAMESAKES = {
-    "cli": {"verdict", "claims", "lint", "trial", "page", "cite", "report"}
-}  # a command bears the name of what it shows; nobody imports it
+    "commands.answers": {"verdict", "page", "report"},
+    "commands.checks": {"claims", "lint"},
+    "commands.exports": {"cite"},
+    "commands.trials": {"trial"},
+}  # a command bears the name of what it shows; the command line alone takes it
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from antagony import printing
+from antagony import terminal
 from antagony.case import Case
 from antagony.errors import ReportError
 from antagony.matrix import fill_matrix
-from antagony.printing import Line, matrix_cell, print_grid, write_matrix
+from antagony.printing import matrix_cell, write_matrix
+from antagony.terminal import Line, print_grid
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
 
@@ -254,12 +255,12 @@ def test_the_time_left_is_shown_once_work_takes_long(monkeypatch: pytest.MonkeyP
     now = [0.0]
     seen = StringIO()
     screen = Console(file=seen, force_terminal=True, color_system=None, width=100, get_time=lambda: now[0])
-    monkeypatch.setattr(printing, "show_console", lambda **_: screen)
+    monkeypatch.setattr(terminal, "show_console", lambda **_: screen)
     monkeypatch.setattr(Progress, "start", lambda self: None)
     bars: list[Progress] = []
     enter = Progress.__enter__
     monkeypatch.setattr(Progress, "__enter__", lambda self: bars.append(self) or enter(self))
-    with printing.show_progress() as tell:
+    with terminal.show_progress() as tell:
         for done in range(4):
             tell("compiling", done, 4)
             now[0] += 0.3

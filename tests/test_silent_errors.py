@@ -34,6 +34,8 @@ from scipy.stats import norm
 import antagony
 from antagony import cli, printing, search_report
 from antagony.case import Case, open_case
+from antagony.commands.simulation import simulate as simulate_command
+from antagony.commands.trials import trial as trial_command
 from antagony.condition import Condition
 from antagony.design import IDEAL, Estimand, Plan
 from antagony.errors import CaseError, RegimenError, UnsupportedError
@@ -320,7 +322,7 @@ def test_an_option_was_accepted_and_had_no_effect(capsys: pytest.CaptureFixture[
 
     base = numbers(SIMULATE)
     assert base == numbers(SIMULATE)
-    assert {*inspect.signature(cli.simulate).parameters} == {*SIMULATE_OPTIONS, *ELSEWHERE}
+    assert {*inspect.signature(simulate_command).parameters} == {*SIMULATE_OPTIONS, *ELSEWHERE}
     without = [name for name, arguments in SIMULATE_OPTIONS.items() if numbers(arguments) == base]
     assert without == []
 
@@ -349,7 +351,7 @@ def test_an_option_of_a_trial_was_accepted_and_had_no_effect(capsys: pytest.Capt
     base = numbers(TRIAL)
     assert base == numbers(TRIAL)
     asked = {*TRIAL_OPTIONS, *ELSEWHERE, *SHARED_OUT} - {"context", "plot", "setting"}
-    assert {*inspect.signature(cli.trial).parameters} == asked
+    assert {*inspect.signature(trial_command).parameters} == asked
     without = [name for name, arguments in TRIAL_OPTIONS.items() if numbers(arguments) == base]
     assert without == []
 

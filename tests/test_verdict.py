@@ -17,10 +17,11 @@ from antagony.condition import Condition
 from antagony.errors import ClaimError
 from antagony.estimation import wilson
 from antagony.population import NOMINAL, draw_parameters, sample_population
-from antagony.printing import print_json, verdict_table
+from antagony.printing import verdict_table
 from antagony.replay import CHRONIC_TOLERANCES, REPLAY_TOLERANCES, _population, _with_residual, replay_study
 from antagony.simulation import Arm, Tolerances, simulate
 from antagony.study import Finding, Study
+from antagony.terminal import print_json
 from antagony.verdict import Verdict, reach_verdict, read_bibliography
 
 CLAIM = Claim(

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,9 +42,10 @@ from .planning.information import Evidence, Figure
 from .planning.ranking import Ask, Ranker, filter_plans, patients_for, rank_plans
 from .posterior import storage
 from .posterior.cloud import EFFORTS
-from .printing import Line, print_grid, write_rows
+from .printing import plain_values, write_rows
 from .protocol import describe_plan, protocol_lines
 from .report import page_environment
+from .terminal import Line, number_table, print_grid, print_lines, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,30 +173,18 @@ def ranking_table(ranking: Ranking, numbers: Mapping[str, Any] | None = None) ->
         "settings": asdict(ranking.settings),
         "advice": NO_ADVICE,
     }
-    return _plain(table)
+    return plain_values(table)
 
 
 def shown_table(shown: Shown, numbers: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """One plan as plain values: the keys of a ranking that holds it alone, and its protocol."""
-    told = _plain({"protocol": describe_plan(shown.plan)})
+    told = plain_values({"protocol": describe_plan(shown.plan)})
     if shown.ranking is not None:
         return told | ranking_table(shown.ranking, numbers)
     return told | {
         "designs": [], "refused": {shown.plan.id: shown.refused}, "sentences": [], "caveats": [], "measurements": [],
         "control": None, "rivals": {}, "settings": None, "advice": NO_ADVICE,
     }  # fmt: skip
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """The same in what JSON knows: numbers that are not finite become None, tuples lists, keys text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    number = float(value)
-    return number if math.isfinite(number) else None
 
 
 def _design_row(ranked: Ranked) -> dict[str, Any]:
@@ -276,12 +265,12 @@ def print_ranking(ranking: Ranking, console: Console) -> None:
     if ranking.ignored:
         _print_ignoring(ranking, console)
     if ranking.refused:
-        _say(console, (f"{name}: {why}" for name, why in ranking.refused.items()), "-", "Not ranked:")
+        print_lines(console, (f"{name}: {why}" for name, why in ranking.refused.items()), "-", "Not ranked:")
     _print_control(ranking, console)
     if ranking.measurements:
         _print_measurements(ranking, console)
-    _say(console, ranking.sentences, "*", "What the numbers say:")
-    _say(console, ranking.caveats, "-", "What that hangs on:")
+    print_lines(console, ranking.sentences, "*", "What the numbers say:")
+    print_lines(console, ranking.caveats, "-", "What that hangs on:")
     _print_settings(ranking, console)
 
 
@@ -291,13 +280,13 @@ def print_ranking_summary(kept: Mapping[str, Any] | None, console: Console) -> N
         console.print("No ranking of designs is kept for this case; make one with: antagony design", markup=False)
         return
     console.print()
-    table = _table("design", "bits (error)", "deci-\nsive", "mis-\nleading", "n", "advised\nn")
+    table = number_table("design", "bits (error)", "deci-\nsive", "mis-\nleading", "n", "advised\nn")
     for row in kept["designs"][:TOP]:
         bits = figure_text(Figure(_nan(row["bits"]), _nan(row["bits_error"])))
         chances = chance_text(row["decisive"]), chance_text(row["misleading"])
         table.add_row(row["name"], bits, *chances, _count(row["n"]), _count(row["advised_n"]))
-    _show("Which study next", table, console)
-    _say(console, kept["sentences"], "*")
+    print_table("Which study next", table, console)
+    print_lines(console, kept["sentences"], "*")
 
 
 def print_shown(shown: Shown, console: Console) -> None:
@@ -308,15 +297,15 @@ def print_shown(shown: Shown, console: Console) -> None:
     console.print(told["question"], markup=False, highlight=False)
     for name, text in protocol_lines(told):
         console.print(f"{name}: {text}", markup=False, highlight=False)
-    table = _table("arm", "n", "doses", left=3)
+    table = number_table("arm", "n", "doses", left=3)
     for arm in told["arms"]:
         table.add_row(arm["title"], _count(arm["n"]), arm["doses"])
-    _show("Arms", table, console)
-    _say(console, told["estimands"][:1], "*", "Primary contrast")
+    print_table("Arms", table, console)
+    print_lines(console, told["estimands"][:1], "*", "Primary contrast")
     if told["estimands"][1:]:
-        _say(console, told["estimands"][1:], "*", "Further contrasts")
+        print_lines(console, told["estimands"][1:], "*", "Further contrasts")
     if told["variables"]:
-        _say(console, told["variables"], "*", "Left open, to be optimised")
+        print_lines(console, told["variables"], "*", "Left open, to be optimised")
     if shown.ranking is None or shown.ranked is None:
         console.print(f"Not to be asked of the mechanisms: {shown.refused}", markup=False, highlight=False)
         console.print("No dosing advice.", style="dim", markup=False)
@@ -324,42 +313,14 @@ def print_shown(shown: Shown, console: Console) -> None:
     _print_evidence(shown.ranking, shown.ranked, console)
     _print_outcomes(shown.ranking, plan, console)
     _print_pairs(shown.ranking, shown.ranked, console)
-    _say(console, shown.ranking.sentences, "*", "What the numbers say:")
-    _say(console, told["assumed"] or ["none"], "-", f"Numbers assumed ({len(told['assumed'])}):")
-    _say(console, shown.ranking.caveats, "-", "What that hangs on:")
+    print_lines(console, shown.ranking.sentences, "*", "What the numbers say:")
+    print_lines(console, told["assumed"] or ["none"], "-", f"Numbers assumed ({len(told['assumed'])}):")
+    print_lines(console, shown.ranking.caveats, "-", "What that hangs on:")
     _print_settings(shown.ranking, console)
 
 
-def _say(console: Console, lines: Iterable[str], mark: str, title: str = "") -> None:
-    if title:
-        console.print(title, style="bold", markup=False, highlight=False)
-    for line in lines:
-        console.print(f"{mark} {line}", markup=False, highlight=False)
-
-
-def _table(*heads: str, left: int = 1) -> Any:  # noqa: ANN401 - a rich table
-    """A table whose first columns fold and whose columns from `left` on hold numbers."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    for i, head in enumerate(heads):
-        if i < left:
-            table.add_column(head, overflow="fold", min_width=min(12, max(len(head), 5)))
-        else:
-            table.add_column(head, justify="right", no_wrap=True)
-    return table
-
-
-def _show(title: str, table: Any, console: Console, note: str = "") -> None:  # noqa: ANN401
-    console.print(title, style="bold", markup=False, highlight=False)
-    console.print(table, markup=False)
-    if note:
-        console.print(note, style="dim", markup=False, highlight=False)
-
-
 def _print_main(ranking: Ranking, console: Console) -> None:
-    table = _table(
+    table = number_table(
         "design", "bits\n(error)", "deci-\nsive", "mis-\nlead", "true\nrival", "n", "bits/\npat.", "visits",
         "burden", "ad-\nvised",
     )  # fmt: skip
@@ -380,7 +341,7 @@ def _print_main(ranking: Ranking, console: Console) -> None:
         f"lic licensed, off off label, inv investigational, ani animals; ! not yet given to people so. "
         f"Advised: least n with decisive evidence at {ranking.aim:g}."
     )
-    _show(f"Designs at {size}, the most informative first", table, console, note)
+    print_table(f"Designs at {size}, the most informative first", table, console, note)
 
 
 def burden_text(plan: Plan) -> str:
@@ -415,7 +376,7 @@ def _nan(number: float | None) -> float:
 
 def _print_ignoring(ranking: Ranking, console: Console) -> None:
     named = [f"{name}{which}" for which in ("", "\nignoring") for name in ("bits", "decisive", "misleading")]
-    table = _table("design", *named)
+    table = number_table("design", *named)
     for r in ranking.ranked:
         if r.ignoring is not None:
             some = [
@@ -424,7 +385,7 @@ def _print_ignoring(ranking: Ranking, console: Console) -> None:
                 for text in (figure_text(e.bits), chance_text(e.decisive.value), chance_text(e.misleading.value))
             ]
             table.add_row(r.name, *some)
-    _show(f"The same trials, analysed as if there were no {', no '.join(ranking.ignored)}", table, console)
+    print_table(f"The same trials, analysed as if there were no {', no '.join(ranking.ignored)}", table, console)
 
 
 def _print_control(ranking: Ranking, console: Console) -> None:
@@ -467,7 +428,7 @@ def _print_measurements(ranking: Ranking, console: Console) -> None:
 
 
 def _print_evidence(ranking: Ranking, ranked: Ranked, console: Console) -> None:
-    table = _table("n", "bits (error)", "decisive", "misleading", "true rival", left=0)
+    table = number_table("n", "bits (error)", "decisive", "misleading", "true rival", left=0)
     for e in evidence_at(ranked):
         mark = "*" if e.n == ranked.evidence.n else "+" if e.n == ranked.best.n else ""
         some = (chance_text(f.value) for f in (e.decisive, e.misleading, e.posterior))
@@ -477,7 +438,7 @@ def _print_evidence(ranking: Ranking, ranked: Ranked, console: Console) -> None:
         f"{ranking.aim:g} of decisive evidence. Bayes factor {ranking.bound:g}."
         if ranked.plan.is_human else f"Of animals signs alone are counted, whatever n. Bayes factor {ranking.bound:g}."
     )  # fmt: skip
-    _show("How many patients, and what they decide", table, console, note)
+    print_table("How many patients, and what they decide", table, console, note)
 
 
 def _print_outcomes(ranking: Ranking, plan: Plan, console: Console) -> None:
@@ -485,15 +446,15 @@ def _print_outcomes(ranking: Ranking, plan: Plan, console: Console) -> None:
     for m in ranking.measurements:
         unit = f" [{m.unit}]" if m.unit else ""
         if plan.is_human:
-            table = _table("mechanism", "rival", "median", "95 % of the mean", "95 % of a result", left=2)
+            table = number_table("mechanism", "rival", "median", "95 % of the mean", "95 % of a result", left=2)
         else:
-            table = _table("mechanism", "rival", "sign in its draws", "sign to be seen", left=2)
+            table = number_table("mechanism", "rival", "sign in its draws", "sign to be seen", left=2)
         for slug, rival in owner.items():
             if (o := m.outcomes.get(slug)) is not None:
                 cells = (outcome_text(o, of_mean=True), outcome_text(o))
                 table.add_row(slug, rival, *(cells if not plan.is_human else (span_text(o.median, o.median), *cells)))
         note = "" if plan.is_human else "Probability that the first arm reads lower; seen: as far as signs carry over."
-        _show(f"Expected: {m.text}{unit}; alone {figure_text(m.bits)} bits", table, console, note)
+        print_table(f"Expected: {m.text}{unit}; alone {figure_text(m.bits)} bits", table, console, note)
 
 
 def _print_pairs(ranking: Ranking, ranked: Ranked, console: Console) -> None:

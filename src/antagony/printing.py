@@ -1,18 +1,16 @@
-"""What the command line shows: tables, JSON rows, bars, terminal plots, and runs written as files."""
+"""What the command line shows of claims, verdicts and runs: tables, JSON rows, terminal plots; and writes as files."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from .files import HEADS, check_ending, reserve_room, write_text, write_whole
+from .terminal import Line, print_grid, print_json, show_console
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from .matrix import Matrix
     from .verdict import Verdict
 
-QUIET = 2.0  # [s] of work before the time left is shown
-HEAD_WIDTH = 7  # letters of a column's head in one line
 RUN_ENDINGS = (".csv", ".nc", ".svg", ".zarr")
 SERIES_ENDINGS = (".csv", ".nc", ".svg")
 CELL_WIDTH = 12  # letters of a number in a table of series
@@ -52,6 +48,19 @@ def claim_row(result: ClaimResult) -> dict[str, Any]:
             for s in result.separating
         ],
     }
+
+
+def plain_values(value: Any) -> Any:  # noqa: ANN401
+    """The same in what JSON knows: numbers that are not finite become None, tuples lists, keys text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_values(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_values(item) for item in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
+
 
 
 def _finite(value: float) -> float | None:
@@ -97,61 +106,6 @@ def verdict_table(answer: Verdict) -> dict[str, Any]:
 # --- printing --------------------------------------------------------------------------------------------------------
 
 
-def show_console(*, stderr: bool = False) -> Console:
-    """The terminal, or the error stream beside it."""
-    from rich.console import Console
-
-    return Console(stderr=stderr, soft_wrap=False)
-
-
-def print_json(value: Any) -> None:  # noqa: ANN401
-    """One JSON object on standard output."""
-    text = json.dumps(value, indent=1, default=str, allow_nan=True)
-    sys.stdout.write(text + "\n")
-
-
-@contextmanager
-def show_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on the error stream; yields tell(text, done, total). Work that takes over two seconds shows its time left.
-
-    Another total, or a smaller count, begins the next piece of work, timed anew.
-    """
-    from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class TimeLeftColumn(TimeRemainingColumn):
-        def render(self, task: Task) -> Text:
-            return Text() if (task.elapsed or 0) < QUIET else Text("left ").append_text(super().render(task))
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeLeftColumn(elapsed_when_finished=False),
-    )
-    # steps may take minutes, so the pace is that of the whole piece of work
-    with Progress(*columns, console=show_console(stderr=True), transient=True, speed_estimate_period=1e6) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def tell(text: str, done: int, total: int) -> None:
-            current = bar.tasks[0]
-            if current.total != total or done < current.completed:
-                bar.reset(task, total=total, completed=done, description=text)
-            else:
-                bar.update(task, description=text, completed=done)
-
-        yield tell
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a grid: its label, a cell a mechanism, what stands behind them; without cells it is a heading."""
-
-    label: str
-    cells: tuple[str, ...] = ()
-    tail: str = ""
-
-
 def write_rows(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
     """Rows as CSV under the names of the first; whole or not at all."""
     import csv
@@ -162,61 +116,6 @@ def write_rows(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
     writer.writeheader()
     writer.writerows(rows)
     return write_text(out, text.getvalue())
-
-
-def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console: Console) -> bool:
-    """Lines x mechanisms; where the terminal is too narrow for all, some mechanisms at a time, one below the other.
-
-    Returns whether there was room for what stands behind the lines.
-    """
-    from rich import box
-    from rich.table import Table
-
-    label = min(max(len(line.label) for line in lines), 34)
-    tail = max(len(line.tail) for line in lines)
-    widest = max(len(c) for line in lines for c in ("", *line.cells))
-    names, cell = _heads(heads, widest, console.width - label - 4)
-    tail = tail if label + tail + 6 + 4 * cell <= console.width else 0
-    count = max(1, min(len(heads), (console.width - label - tail - 4) // cell))
-    parts = -(-len(heads) // count)
-    count = -(-len(heads) // parts)
-    console.print(title, style="bold", markup=False, highlight=False)
-    for first in range(0, len(heads), count):
-        here = slice(first, first + count)
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        table.add_column("", min_width=label, overflow="fold")
-        for name in names[here]:
-            table.add_column("\n".join(name), justify="right", no_wrap=True, min_width=cell - 2)
-        if tail:
-            table.add_column("", style="dim", overflow="fold")
-        for line in _with_something(lines, here):
-            behind = [line.tail] if tail else []
-            table.add_row(line.label, *line.cells[here], *behind, style=None if line.cells else "bold")
-        console.print(table, markup=False)
-    return bool(tail)
-
-
-def _heads(heads: Sequence[str], least: int, room: int) -> tuple[list[list[str]], int]:
-    """Heads in lines, and the width of a column with its margin; words are parted where else not all fit abreast."""
-    longest = max(len(word) for head in heads for word in head.split("_"))
-    width = max(longest, HEAD_WIDTH)
-    while width > HEAD_WIDTH and (2 + max(least, width)) * len(heads) > room:
-        width -= 1
-    names = [[piece for word in head.split("_") for piece in wrap(word, width)] for head in heads]
-    return names, 2 + max(least, *(len(part) for name in names for part in name))
-
-
-def _with_something(lines: Sequence[Line], here: slice) -> Iterator[Line]:
-    """Lines that say something of these mechanisms, and the headings of such lines."""
-    heading: Line | None = None
-    for line in lines:
-        if not line.cells:
-            heading = line
-        elif any(line.cells[here]):
-            if heading is not None:
-                yield heading
-            heading = None
-            yield line
 
 
 def print_verdict(answer: Verdict, console: Console) -> None:

@@ -107,7 +107,7 @@ def _roadrunner(task: _Task) -> Array:
             for name, value in zip(kernel.states, state, strict=True):
                 runner[name] = float(value)
             runner.integrator.restart(begin)
-            rows = np.vstack([state, *(_step(runner, a, b, kernel) for a, b in pairwise(grid))])
+            rows = np.vstack([state, *(_step(runner, a, b) for a, b in pairwise(grid))])
         else:
             rows = state[None]
         result[wanted] = rows[np.searchsorted(grid, task.times[wanted])]
@@ -115,7 +115,7 @@ def _roadrunner(task: _Task) -> Array:
     return result
 
 
-def _step(runner: Any, begin: float, end: float, kernel: Kernel) -> Array:  # noqa: ANN401
+def _step(runner: Any, begin: float, end: float) -> Array:  # noqa: ANN401
     """Integrate on from the runner's own state and read it at `end`."""
     return np.array(runner.simulate(begin, end, 2))[-1]
 
@@ -177,7 +177,7 @@ def _rates(task: _Task) -> Any:  # noqa: ANN401
 
     system = symbolic.read_system(task.mechanism.sbml)
     names = [*task.kernel.states]
-    constants = {**dict(zip(task.kernel.parameters, task.parameters, strict=True))}
+    constants = dict(zip(task.kernel.parameters, task.parameters, strict=True))
     symbols = [symbolic.symbol(n) for n in names]
     free = [symbolic.symbol(n) for n in task.kernel.inputs]
     functions = {

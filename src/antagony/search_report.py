@@ -12,7 +12,7 @@ from .design import Plan
 from .figures import figure_style, svg_text
 from .files import check_ending, write_text
 from .planning.optimisation import Optimised, Tried
-from .printing import Line, print_grid
+from .terminal import Line, print_grid
 from .units import format_number
 
 if TYPE_CHECKING:

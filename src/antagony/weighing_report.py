@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from .files import check_ending, write_text
 from .posterior.answer import Learned, Number, Part, Weighed, Weighing
 from .posterior.bank import plan_courses
 from .posterior.cloud import EFFORTS, structures_of
-from .printing import Line, print_grid, write_rows
+from .printing import plain_values, write_rows
 from .report import write_weighing_page
+from .terminal import Line, number_table, print_grid, print_lines, print_table
 from .weighing_figures import (
     CALIBRATING,
     TOP,
@@ -134,19 +135,7 @@ def weighing_table(weighing: Weighing) -> dict[str, Any]:
         "budget": weighing.budget,
         "until": weighing.until,
     }  # fmt: skip
-    return _plain(table)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """The same in what JSON knows: numbers that are not finite become None, tuples lists, keys text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    number = float(value)
-    return number if math.isfinite(number) else None
+    return plain_values(table)
 
 
 def _number(number: Number) -> dict[str, float]:
@@ -249,11 +238,11 @@ def print_weighing(weighing: Weighing, console: Console) -> None:
     """What follows, the rivals, what it hangs on, study by study, what is learned, and the settings."""
     console.rule(weighing.title)
     console.print(weighing.question, markup=False, highlight=False)
-    _say(console, weighing.sentences, "*")
+    print_lines(console, weighing.sentences, "*")
     _print_main(weighing, console)
     if weighing.classes:
         _print_classes(weighing, console)
-    _say(console, weighing.fragile, "-", "Fragile:")
+    print_lines(console, weighing.fragile, "-", "Fragile:")
     if weighing.rivals:
         _print_rows(weighing, console)
         _print_left_out(weighing, console)
@@ -271,36 +260,8 @@ def print_weighing_summary(weighing: Weighing | None, console: Console) -> None:
     console.print()
     console.print("How probable each rival is, given what was published", style="bold", markup=False)
     _print_main(weighing, console)
-    _say(console, weighing.sentences, "*")
-    _say(console, weighing.fragile, "-", "What that hangs on:")
-
-
-def _say(console: Console, lines: Iterable[str], mark: str, title: str = "") -> None:
-    if title:
-        console.print(title, style="bold", markup=False)
-    for line in lines:
-        console.print(f"{mark} {line}", markup=False, highlight=False)
-
-
-def _table(*heads: str, left: int = 1, tight: bool = False) -> Any:  # noqa: ANN401 - a rich table
-    """A table whose first columns fold and whose columns from `left` on hold numbers; `tight`: one space between."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=0 if tight else (0, 1, 0, 0), pad_edge=False)
-    for i, head in enumerate(heads):
-        if i < left:
-            table.add_column(head, overflow="fold", min_width=min(12, max(len(head), 5)))
-        else:
-            table.add_column(head, justify="right", no_wrap=True)
-    return table
-
-
-def _show(title: str, table: Any, console: Console, note: str = "") -> None:  # noqa: ANN401
-    console.print(title, style="bold", markup=False, highlight=False)
-    console.print(table, markup=False)
-    if note:
-        console.print(note, style="dim", markup=False, highlight=False)
+    print_lines(console, weighing.sentences, "*")
+    print_lines(console, weighing.fragile, "-", "What that hangs on:")
 
 
 def factor_span(log: Number) -> str:
@@ -329,9 +290,9 @@ def percent_span(shares: Sequence[float], error: float) -> str:
 
 
 def _print_main(weighing: Weighing, console: Console) -> None:
-    table = _table(
+    table = number_table(
         "mechanism", "class", "log BF over\nunexplained", "BF over\nthe best", "proba-\nbility %", "full log\nmarginal",
-        "draws\ncount", tight=True,
+        "draws\ncount",
     )  # fmt: skip
     errors = {prior: probability_errors(weighing, prior) for prior in weighing.probabilities}
     for w in ranked(weighing):
@@ -348,7 +309,7 @@ def _print_main(weighing: Weighing, console: Console) -> None:
         "standard error; */ the same error as a factor up or down. Probability: range over the stated priors "
         f"({priors}). References have none. Full: of all studies."
     )
-    _show("Rivals, most probable first", table, console, note)
+    print_table("Rivals, most probable first", table, console, note)
 
 
 def _tenths(number: Number) -> str:
@@ -359,11 +320,11 @@ def _tenths(number: Number) -> str:
 def _print_classes(weighing: Weighing, console: Console) -> None:
     free = weighing.weighed(UNEXPLAINED).partial
     order = sorted(weighing.classes.items(), key=lambda item: -item[1].value)
-    table = _table("class", "", "log BF over\nunexplained", "BF over the\nbest class", left=2)
+    table = number_table("class", "", "log BF over\nunexplained", "BF over the\nbest class", left=2, wide=True)
     for group, number in order:
         title = weighing.class_titles.get(group, group)
         table.add_row(group, title, nat_text(less(number, free)), factor_span(less(number, order[0][1])))
-    _show("Classes, their mechanisms averaged", table, console)
+    print_table("Classes, their mechanisms averaged", table, console)
 
 
 def _print_rows(weighing: Weighing, console: Console) -> None:
@@ -388,7 +349,7 @@ def _print_left_out(weighing: Weighing, console: Console) -> None:
         return
     best, second = weighing.rivals[:2]
     labels = {s.id: study_label(s) for s in weighing.studies}
-    table = _table("without", "log BF", "BF", "change", "")
+    table = number_table("without", "log BF", "BF", "change", "", wide=True)
     table.add_row("none left out", nat_text(gap), factor_span(gap), "", "")
     for g in gaps[:MOVING]:
         turned = "turns the order" if g.gap.value < 0 <= gap.value else ""
@@ -396,20 +357,20 @@ def _print_left_out(weighing: Weighing, console: Console) -> None:
     rest = gaps[MOVING:]
     note = f"{len(rest)} other studies move it by {abs(rest[0].change):.1f} nat or less. " if rest else ""
     note += "* calibrating, + animals or cells."
-    _show(f"One study left out: {best.slug} over {second.slug}", table, console, note)
+    print_table(f"One study left out: {best.slug} over {second.slug}", table, console, note)
 
 
 def _print_sweeps(best: Weighed, console: Console) -> None:
     swept = moving_sweeps(best)
     if not swept:
         return
-    table = _table("assumed number", "half of its range", "partial", "change", left=2)
+    table = number_table("assumed number", "half of its range", "partial", "change", left=2, wide=True)
     for sweep, change in swept[:MOVING]:
         table.add_row(sweep.parameter, sweep.part, nat_text(sweep.partial, signed=False), f"{change:+.1f}")
     others = len(swept) - MOVING
     note = f"{others} other halves move it less." if others > 0 else ""
     base = nat_text(best.partial, signed=False)
-    _show(f"Assumed ranges that move the log partial of {best.slug} most ({base})", table, console, note)
+    print_table(f"Assumed ranges that move the log partial of {best.slug} most ({base})", table, console, note)
 
 
 def _print_scores(weighing: Weighing, console: Console) -> None:
@@ -476,13 +437,13 @@ def _print_learned(weighing: Weighing, console: Console) -> None:
     best = weighing.rivals[0]
     taught = [item for item in best.learned if item.is_learned]
     if taught:
-        table = _table("number", "variance left", "shift [SD]", "median (5 to 95 %)")
+        table = number_table("number", "variance left", "shift [SD]", "median (5 to 95 %)", wide=True)
         for item in taught[:TAUGHT]:
             variance, shift = f"{item.variance:.2f} ±{item.error:.2f}", f"{item.shift:+.2f} ±{item.error:.2f}"
             table.add_row(combination_text(item), variance, shift, spread_text(item))
         more = len(taught) - TAUGHT
         note = "Variance: of the posterior over the prior's; shift: in prior SDs." + (f" {more} more." * (more > 0))
-        _show(f"What the studies teach of {best.slug}", table, console, note)
+        print_table(f"What the studies teach of {best.slug}", table, console, note)
     for w in weighing.rivals[0 if not taught else 1 : TOP]:
         names = [combination_text(item) for item in w.learned if item.is_learned]
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import SimulationError
 from ..files import check_ending, write_text
-from ..printing import print_json, show_console
+from ..terminal import print_json, show_console
 from .petab_run import PetabRun
 
 ENDINGS = (".tsv",)

@@ -62,22 +62,10 @@ def gather_facts(
     models = {slug: case.mechanism(slug, drugs) for slug in slugs}
     modules = find_modules(case, models, progress or (lambda text, done, total: None))
     rows = {slug: _nominal_row(case, slug, modules[slug]) for slug in slugs}
-    numbers = _parameters(case, models, rows, modules)
+    numbers = _parameters(models, rows, modules)
     probabilities = _probabilities(weighing)
     dosing = {p.id: p.nominal for model in models.values() for p in model.dosing.values()}
-    tolerances = Tolerances()
-    values = {
-        "format": FORMAT,
-        "title": case.title,
-        "question": case.question,
-        "disclaimer": case.disclaimer,
-        "cutoff": case.cutoff,
-        "version": __version__,
-        "caseHash": case.hash,
-        "made": date.today().isoformat(),
-        "compiler": next(iter(modules.values())).compiler,
-        "seed": seed,
-        "tolerances": {"relative": tolerances.relative, "absolute": tolerances.absolute},
+    values = _head(case, next(iter(modules.values())).compiler, seed) | {
         "trial": _trial(case, dosing.get("bodyweight", WEIGHT)),
         "outputs": _outputs(models.values()),
         "nodes": _nodes(case, verdict),
@@ -107,6 +95,24 @@ def gather_facts(
         "caveats": [name_by_title(line, {a.slug: a.title for a in verdict.mechanisms}) for line in verdict.fragile],
     }
     return Facts(values, models, modules, draw_still(verdict.mechanisms[0], values["tracks"]))
+
+
+def _head(case: Case, compiler: str, seed: int) -> dict[str, Any]:
+    """What the page is about, and how its numbers came about."""
+    tolerances = Tolerances()
+    return {
+        "format": FORMAT,
+        "title": case.title,
+        "question": case.question,
+        "disclaimer": case.disclaimer,
+        "cutoff": case.cutoff,
+        "version": __version__,
+        "caseHash": case.hash,
+        "made": date.today().isoformat(),
+        "compiler": compiler,
+        "seed": seed,
+        "tolerances": {"relative": tolerances.relative, "absolute": tolerances.absolute},
+    }
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -149,7 +155,7 @@ class _Numbers:
 
 
 def _parameters(
-    case: Case, models: Mapping[str, Mechanism], rows: Mapping[str, np.ndarray], modules: Mapping[str, WebAssembly]
+    models: Mapping[str, Mechanism], rows: Mapping[str, np.ndarray], modules: Mapping[str, WebAssembly]
 ) -> _Numbers:
     """Every number once where mechanisms agree on it, else once for each value."""
     table: list[dict[str, Any]] = []

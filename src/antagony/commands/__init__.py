@@ -1,0 +1,1 @@
+"""The commands of the command line: what each asks for, what it calls, where its answer goes."""
