@@ -295,5 +295,5 @@ def test_the_command_prints_and_writes(tmp_path: Path) -> None:
     target = tmp_path / "sources.bib"
     assert runner.invoke(app, ["cite", "trip", "--case", str(EXAMPLE), "--out", str(target)]).exit_code == 0
     assert target.read_text(encoding="utf-8") == shown.stdout
-    with pytest.raises(ReportError, match="unknown ending"):
+    with pytest.raises(ReportError, match=r"unknown ending .*; use \.bib"):
         runner.invoke(app, ["cite", "--out", "sources.txt"], catch_exceptions=False)

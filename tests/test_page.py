@@ -308,6 +308,10 @@ def test_kernels_of_a_release_are_found_without_a_compiler(
         kernels.find_modules(changed, facts.models, lambda *given: None)
     kernels.keep_modules(case, facts.models, facts.modules)
     assert not stale.exists()
+    for file in (tmp_path / "kernels").iterdir():
+        file.write_bytes(file.read_bytes()[:-200])  # damaged: it counts as absent
+    with pytest.raises(CompilerError, match="none here"):
+        kernels.find_modules(case, facts.models, lambda *given: None)
 
 
 def test_other_code_takes_no_shipped_kernel(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,8 +165,7 @@ def test_no_draw_at_all_is_minus_infinity() -> None:
 def test_resampled_draws_are_in_proportion() -> None:
     """Systematic: each draw comes the whole number of times below or above its share."""
     probability = np.random.default_rng(5).dirichlet(np.ones(64))
-    made = built([np.zeros(64)], blocks=2)
-    counts = np.bincount(resample_cloud(made, probability, 1000, seed=1), minlength=64)
+    counts = np.bincount(resample_cloud(probability, 1000, seed=1), minlength=64)
     assert counts.sum() == 1000
     assert (np.abs(counts - 1000 * probability) < 1).all()
 
@@ -374,7 +373,7 @@ def even_cloud(function: Any) -> Cloud:  # noqa: ANN401 - of u
 @pytest.mark.parametrize("parts", [("lower", "upper"), ("middle", "outer")])
 def test_two_halves_of_a_range_average_to_the_whole(case: Case, parts: tuple[str, str]) -> None:
     made = even_cloud(lambda u: -3 * (u[:, 0] - 0.2) ** 2 + u[:, 1])
-    found = {(s.parameter, s.part): s.partial.value for s in sweep_priors(case, [1.0], [made], ["s0"], [], 2.0, mix)}
+    found = {(s.parameter, s.part): s.partial.value for s in sweep_priors([1.0], [made], ["s0"], [], 2.0, mix)}
     whole = made.log_mean(made.value(None, 2.0)).value
     for name in ("x0", "x1"):
         assert math.log(np.mean([math.exp(found[name, p]) for p in parts])) == pytest.approx(whole, abs=1e-9)
@@ -385,7 +384,7 @@ def test_a_half_is_the_mean_over_that_half(case: Case) -> None:
     """exp(c u) over a part of [0, 1] in closed form."""
     c = 2.0
     made = even_cloud(lambda u: c * u[:, 0])
-    found = {(s.parameter, s.part): s.partial.value for s in sweep_priors(case, [1.0], [made], ["s0"], [], 2.0, mix)}
+    found = {(s.parameter, s.part): s.partial.value for s in sweep_priors([1.0], [made], ["s0"], [], 2.0, mix)}
 
     def over(a: float, b: float) -> float:
         return (math.exp(c * b) - math.exp(c * a)) / c
@@ -404,7 +403,7 @@ def test_a_half_is_the_mean_over_that_half(case: Case) -> None:
 def test_what_a_gaussian_measurement_teaches_of_a_number(case: Case) -> None:
     """z ~ N(0, 1) measured as 0.8 with SD 0.5: posterior variance s^2/(1 + s^2), mean y/(1 + s^2)."""
     made = even_cloud(lambda u: norm.logpdf(0.8, ndtri(u[:, 0]), 0.5))
-    singles = {p.parameters: p for p in learn_parameters(case, made, made.value(None, 2.0)) if len(p.parameters) == 1}
+    singles = {p.parameters: p for p in learn_parameters(made, made.value(None, 2.0)) if len(p.parameters) == 1}
     told, untold = singles["x0",], singles["x1",]
     assert told.variance == pytest.approx(0.25 / 1.25, abs=0.02)
     assert told.shift == pytest.approx(0.8 / 1.25, abs=0.02)
@@ -418,7 +417,7 @@ def test_what_a_gaussian_measurement_teaches_of_a_number(case: Case) -> None:
 def test_a_sum_that_was_measured_is_known_better_than_its_terms(case: Case) -> None:
     """z0 + z1 = 0 with SD 0.3: along (1, 1)/sqrt(2) variance 0.09/(2 + 0.09), each number (1 + that)/2."""
     made = even_cloud(lambda u: norm.logpdf(0.0, ndtri(u).sum(axis=1), 0.3))
-    learned = learn_parameters(case, made, made.value(None, 2.0))
+    learned = learn_parameters(made, made.value(None, 2.0))
     pairs = [p for p in learned if len(p.parameters) == 2]
     assert len(pairs) == 1
     assert pairs[0].variance == pytest.approx(0.09 / 2.09, abs=0.02)

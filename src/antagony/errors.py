@@ -110,3 +110,13 @@ def near_miss(word: str, known: Iterable[str]) -> str:
         return f'; did you mean "{close[0]}"?'
     shown = ", ".join(known[:12])
     return f"; known: {shown}{', ...' if len(known) > 12 else ''}" if known else ""
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Words as a sentence lists them.
+
+    >>> join_words(["naltrexone", "ketamine", "lithium"])
+    'naltrexone, ketamine and lithium'
+    """
+    words = list(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

@@ -89,7 +89,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 def check_ending(out: Path, endings: Sequence[str]) -> None:
     """Raise ReportError for a file whose ending is not among these; asked before the work, not after it."""
     if out.suffix not in endings:
-        known = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        known = " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))
         raise ReportError(f'{out}: unknown ending "{out.suffix}"; use {known}')
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .design_figures import chance_span, chance_text, figure_text
+from .errors import join_words
 from .figures import agreement, plot_finding, plot_overview, plot_scenes, scene_title, svg_text
 from .files import write_text
 from .matrix import source_key
@@ -201,7 +202,7 @@ def _overview_label(verdict: Verdict) -> str:
 def _overview(verdict: Verdict) -> Drawing:
     scenes = _main_scenes(verdict)
     caption = (
-        f"Every mechanism under the same doses ({_listed(map(scene_title, scenes.values()))}). "
+        f"Every mechanism under the same doses ({join_words(map(scene_title, scenes.values()))}). "
         "Lines: the typical patient at nominal values. Shaded: 5 to 95 % of prior draws. Columns share one scale. "
         "The time axis is stretched near the dose, so that hours and days are both seen; strokes mark the times of "
         "dosing, 0 is the reference dose."
@@ -217,7 +218,7 @@ def _scene_drawings(verdict: Verdict, answer: MechanismVerdict) -> tuple[Drawing
     drawings = []
     for i, names in enumerate(groups):
         scenes = {name: verdict.scenes[name] for name in names}
-        titles = _listed(map(scene_title, scenes.values()))
+        titles = join_words(map(scene_title, scenes.values()))
         label = f"{answer.title}: curves over time for {titles}"
         svg = svg_text(plot_scenes(answer, scenes), f"{answer.slug}-{i}", label)
         lost = (
@@ -491,8 +492,3 @@ def _links(text: str) -> Markup:
         ]
         end = found.start() + len(shown)
     return Markup("").join([*parts, escape(text[end:])])
-
-
-def _listed(names: Iterable[str]) -> str:
-    words = list(names)
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

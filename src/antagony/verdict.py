@@ -16,7 +16,7 @@ from .calibration import calibrate_prior
 from .case import Case
 from .claims import ClaimResult, claim_models, judge_claims
 from .display import Column, read_display
-from .errors import CaseError
+from .errors import CaseError, join_words
 from .notebook import Card, Table, brief, listed, percent
 from .population import Draws
 from .replay import REPLAY_PATIENTS, Replay, chronic_drugs, replay_studies
@@ -321,7 +321,7 @@ def _summary(case: Case, answers: Sequence[MechanismVerdict]) -> tuple[str, ...]
         also = f"{total} finding{'s' * (total != 1)}{_shared_patients(case, rivals[0])}"
         if len(leaders) > 1:
             span = f"{best}" if least == best else f"{least} to {best}"
-            lines.append(f"A count cannot tell {_listed(leaders)} apart: they explain {span} of {also}.")
+            lines.append(f"A count cannot tell {join_words(leaders)} apart: they explain {span} of {also}.")
         else:
             lines.append(f"Most is explained by {leaders[0]}: {best} of {also}.")
         lines.append("A count of findings is no probability, and agreement within a wide interval is no proof.")
@@ -364,7 +364,7 @@ def _fragile(case: Case, answers: Sequence[MechanismVerdict]) -> tuple[str, ...]
 
 def _doubt(results: Sequence[ClaimResult], everyone: int) -> str:
     """A claim whose verdict at nominal values is not that of most draws."""
-    who = "every mechanism" if len(results) == everyone > 1 else _listed([r.mechanism for r in results])
+    who = "every mechanism" if len(results) == everyone > 1 else join_words([r.mechanism for r in results])
     shares = sorted(round(100 * r.share) for r in results)
     span = f"{shares[0]}" if shares[0] == shares[-1] else f"{shares[0]}-{shares[-1]}"
     state = "holds at nominal values but in" if results[0].holds else "is broken at nominal values yet holds in"
@@ -376,10 +376,6 @@ def _parted(result: ClaimResult) -> str:
         return ""
     parts = [f"{s.parameter} {'high' if s.higher_holds else 'low'}" for s in result.separating[:2]]
     return f" (it wants {' and '.join(parts)})"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _studies(case: Case) -> tuple[str, ...]:

@@ -177,11 +177,12 @@ def plan_simulation(
     sets = NOMINAL if draws == 1 else draw_parameters(rows.values(), draws, seed=seed)
     if calibrated and case.calibration:
         sets = calibrate(case, slug, sets, variants=variants).draws
-    people = TYPICAL if patients == 1 else sample_population(rows.values(), patients, seed=seed)
+    mechanism = case.mechanism(slug, drugs, variants)
+    read = {*mechanism.parameters, *mechanism.dosing}
+    people = TYPICAL if patients == 1 else sample_population(rows.values(), patients, seed=seed, only=read)
     first = min([0.0, *(arm.regimen.first for arm in arms.values() if arm.regimen.doses)])
     times = np.sinh(np.linspace(np.arcsinh(first), np.arcsinh(parse_time(until)), points))
-    problem = case.mechanism(slug, drugs, variants), arms, times
-    return problem, {"population": people, "draws": sets, "outputs": outputs}
+    return (mechanism, arms, times), {"population": people, "draws": sets, "outputs": outputs}
 
 
 def write_stream(problem: tuple[Mechanism, dict[str, Arm], Array], settings: dict[str, Any], out: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -67,9 +68,13 @@ def _write(path: Path, module: WebAssembly) -> Path:
 
 
 def _read(path: Path) -> WebAssembly | None:
+    """A shipped module; None where there is none, or one that was damaged."""
     if not path.is_file():
         return None
-    record = json.loads(gzip.decompress(path.read_bytes()))
-    names: dict[str, Sequence[str]] = {name: tuple(record.pop(name)) for name in NAMES}
-    defaults = np.array(record.pop("defaults"), dtype=float)
-    return WebAssembly(bytes.fromhex(record.pop("module")), **names, defaults=defaults, **record)  # type: ignore[arg-type]
+    try:
+        record = json.loads(gzip.decompress(path.read_bytes()))
+        names: dict[str, Sequence[str]] = {name: tuple(record.pop(name)) for name in NAMES}
+        defaults = np.array(record.pop("defaults"), dtype=float)
+        return WebAssembly(bytes.fromhex(record.pop("module")), **names, defaults=defaults, **record)  # type: ignore[arg-type]
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError):
+        return None

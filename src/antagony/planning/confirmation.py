@@ -129,7 +129,7 @@ def simulate_results(
     """
     case, cloud, realism = ranker.case, source.cloud, ranker.ask.realism
     probability = cloud.posterior(cloud.value(None, case.rules.trial_sd if case.rules else 1.0))
-    chosen = resample_cloud(cloud, probability, count, seed=seed + 11)
+    chosen = resample_cloud(probability, count, seed=seed + 11)
     rng = np.random.default_rng([ranker.ask.seed, seed, 83])
     rng.shuffle(chosen)
     drawn = cloud.cube.draws(cloud.u[chosen]).values

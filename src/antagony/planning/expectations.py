@@ -232,7 +232,7 @@ def _choose_draws(case: Case, source: Source, question: Question) -> tuple[NDArr
     cloud = source.cloud
     probability = cloud.posterior(cloud.value(None, case.rules.trial_sd if case.rules else 1.0))
     size = max(LEAST, round(question.draws * source.share))
-    chosen = resample_cloud(cloud, probability, size, seed=question.stream)
+    chosen = resample_cloud(probability, size, seed=question.stream)
     return chosen, np.unique(cloud.early[chosen])
 
 

@@ -61,7 +61,7 @@ def look_again(case: Case, cloud: Cloud, kept: Sequence[Study], rules: Rules, ef
     first = [s.id for s in kept if s.role == "calibrating"]
     everything, calibrating = (cloud.posterior(cloud.value(names, rules.trial_sd)) for names in (ids, first))
     mixture = 0.5 * (everything + calibrating)
-    chosen = resample_cloud(cloud, mixture, effort.again, seed=seed)
+    chosen = resample_cloud(mixture, effort.again, seed=seed)
     weights = [posterior[chosen] / mixture[chosen] for posterior in (everything, calibrating)]
     weights = [weight / weight.sum() for weight in weights]
     digest = hashlib.sha256(repr((ids, effort, seed)).encode() + cloud.u[chosen].tobytes() + _own_code()).hexdigest()[

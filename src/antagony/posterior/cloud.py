@@ -495,7 +495,7 @@ def _pooled(cloud: Cloud, run: Tempered, found: Pool, shape: tuple[int, int], fa
     )
 
 
-def resample_cloud(cloud: Cloud, probability: Array, size: int, *, seed: int) -> NDArray[np.int64]:
+def resample_cloud(probability: Array, size: int, *, seed: int) -> NDArray[np.int64]:
     """Positions of draws, taken in proportion to a probability (draw) by systematic resampling; in order."""
     offset = float(np.random.default_rng([seed, 41]).random())
     edges = np.cumsum(probability / probability.sum())

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ..case import Case
 from .answer import Learned, Number, Sweep
 from .cloud import Cloud
 
@@ -31,7 +30,6 @@ TOGETHER = 6  # numbers among which combinations are sought
 
 
 def sweep_priors(
-    case: Case,
     shares: Sequence[float],
     clouds: Sequence[Cloud],
     ids: Sequence[str],
@@ -54,7 +52,7 @@ def sweep_priors(
     return tuple(found)
 
 
-def learn_parameters(case: Case, cloud: Cloud, values: Array) -> tuple[Learned, ...]:
+def learn_parameters(cloud: Cloud, values: Array) -> tuple[Learned, ...]:
     """What is learned of each number, most first, then combinations that are known better than any of their numbers."""
     weight = cloud.posterior(values)
     error = 1 / np.sqrt(max(cloud.effective_draws(values), 1.0))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..case import Case
 from ..display import read_display
+from ..errors import join_words
 from .answer import Number, Weighed, Weighing
 
 DECISIVE = math.log(10)  # Bayes factor of 10: below it the studies do not tell two apart
@@ -98,7 +99,7 @@ def _against_nothing(weighing: Weighing, rivals: Sequence[Weighed]) -> str:
         )
     gap = rivals[0].partial.value - free
     verb = "fits" if len(worse) == 1 else "fit"
-    lost = f" {_listed(worse)} {verb} no better than no mechanism." if worse else " Every rival does."
+    lost = f" {join_words(worse)} {verb} no better than no mechanism." if worse else " Every rival does."
     error = rivals[0].partial.error
     return (
         f"{rivals[0].slug} beats the reference in which every contrast is free: Bayes factor {bayes_factor(gap)} "
@@ -140,12 +141,12 @@ def fragile_sentences(case: Case, weighing: Weighing) -> tuple[str, ...]:
     few = [w.slug for w in rivals if w.counting < FEW]
     if few:
         lines.append(
-            f"Fewer than {FEW} draws count for {_listed(few)}: errors may be understated, the order may move."
+            f"Fewer than {FEW} draws count for {join_words(few)}: errors may be understated, the order may move."
         )
     unsure = [w.slug for w in rivals if w.partial.error > 0.3]
     if unsure:
         lines.append(
-            f"The Monte-Carlo error of {_listed(unsure)} is above 0.3 nat; a greater --effort makes it smaller."
+            f"The Monte-Carlo error of {join_words(unsure)} is above 0.3 nat; a greater --effort makes it smaller."
         )
     if failed := sum(w.failed for w in weighing.mechanisms):
         lines.append(f"{failed} draws could not be solved and count as zero likelihood.")
@@ -185,7 +186,3 @@ def _turning_sweeps(best: Weighed, second: Weighed, gap: float) -> list[str]:
             worst[sweep.parameter] = min(worst.get(sweep.parameter, (0.0, "")), (change, sweep.part))
     shown = [f"{name} in the {part} half of its range" for name, (_, part) in sorted(worst.items(), key=lambda i: i[1])]
     return [f"{best.slug} loses its lead over {second.slug} if {', or '.join(shown[:5])}."] if shown else []
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

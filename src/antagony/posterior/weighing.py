@@ -320,8 +320,8 @@ def _weigh_one(
             for g, w, a, c in zip(group, weights, all_of, cal_of, strict=True)
         ),
         variants=_variants(group, ids, first, sd, weights),
-        sweeps=sweep_priors(case, shares, [g.cloud for g in group], ids, first, sd, mix),
-        learned=learn_parameters(case, main, main.value(ids, sd)),
+        sweeps=sweep_priors(shares, [g.cloud for g in group], ids, first, sd, mix),
+        learned=learn_parameters(main, main.value(ids, sd)),
         findings=_pooled_findings(again, [w for w in weights if w >= WORTH]),
         draws=sum(g.cloud.evaluations for g in group),
         counting=min(g.cloud.effective_draws(g.cloud.value(ids, sd)) for g in worth),
