@@ -37,7 +37,8 @@ from antagony.errors import AntagonyError
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "docs" / "examples" / "psilocybin"
-LONGEST = float(os.environ.get("LONGEST") or 10.0)  # s that one input may take
+LONGEST = float(os.environ.get("LONGEST") or 10.0)  # s of the processor that one input may take
+PATIENCE = 20  # times as long by the clock: a busy machine is no hang, a reader that waits for something is
 MEMORY = 4 << 30  # byte of address space of the reading process
 LINE = 4000  # characters of a message that a person can still read
 
@@ -850,7 +851,7 @@ class Watch:
     """What the process does while a reader reads: other places opened, anything written or started."""
 
     armed: bool = False
-    limit: float = LONGEST  # s that one input may take
+    limit: float = LONGEST  # s of the processor that one input may take
     folder: str = ""
     seen: list[str] = field(default_factory=list)
 
@@ -901,9 +902,10 @@ class Found:
 def judge(reader: Reader, content: bytes, folder: Path, found: Found) -> None:
     """Read one input and note how it ended."""
     WATCH.seen.clear()
-    begun = time.perf_counter()
-    signal.setitimer(signal.ITIMER_REAL, WATCH.limit)
-    faulthandler.dump_traceback_later(3 * WATCH.limit, exit=True)  # a library that hangs hears no signal
+    begun = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, WATCH.limit)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE * WATCH.limit)
+    faulthandler.dump_traceback_later(2 * PATIENCE * WATCH.limit, exit=True)  # a library that hangs hears no signal
     fault = ""
     try:
         WATCH.armed = True
@@ -920,12 +922,13 @@ def judge(reader: Reader, content: bytes, folder: Path, found: Found) -> None:
         kind, fault = "fault", _where(error)
     finally:
         WATCH.armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+            signal.setitimer(timer, 0)
         faulthandler.cancel_dump_traceback_later()
     if WATCH.seen:
         fault = f"did what no reader may: {WATCH.seen[0]}"
     found.ended[kind] += 1
-    found.slowest = max(found.slowest, time.perf_counter() - begun)
+    found.slowest = max(found.slowest, time.process_time() - begun)
     if fault and fault not in found.faults and len(found.faults) < 200:
         found.faults[fault] = content.hex()
 
@@ -969,7 +972,8 @@ def _too_long(_: int, __: object) -> NoReturn:
 def serve(jobs: Sequence[str], number: int, answer: Path) -> None:
     """Run a batch for each job (reader:size) in this process; the answer grows by a line of JSON for each."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    signal.signal(signal.SIGALRM, _too_long)
+    for alarm in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(alarm, _too_long)
     sys.addaudithook(WATCH.hear)
     names = [job.rpartition(":")[0] for job in jobs]
     readers = PLANTED if PLANTED.keys() >= {*names} else make_readers()
