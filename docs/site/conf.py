@@ -20,7 +20,7 @@ autodoc_typehints_format = "short"
 html_theme = "furo"
 html_title = f"Antagony {release}"
 html_copy_source = False
-html_show_sphinx = False
+html_show_copyright = html_show_sphinx = False
 html_theme_options = {"footer_icons": [], "top_of_page_buttons": []}
 
 

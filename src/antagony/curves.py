@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .errors import ReportError, near_miss
-from .figures import GREY, LINES, figure_style, style_time_axis, svg_text
+from .figures import GREY, LINES, figure_style, style_time_axis, svg_text, write_picture
 from .notebook import Card, brief, listed
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST = 6  # outputs that are drawn where none is named
 BAND = (0.05, 0.95)
+WIDTH = 21  # letters of a label beside its panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,22 @@ def draw_curves(*runs: xr.Dataset, outputs: Sequence[str] | None = None) -> Curv
             if name not in run.data_vars:
                 miss = near_miss(name, map(str, run.data_vars))
                 raise ReportError(f'draw_curves: the run of {run.attrs["mechanism"]} has no output "{name}"{miss}')
-    slugs = listed(str(run.attrs["mechanism"]) for run in runs)
-    title = f"{slugs}: {listed(shown)}"
-    return Curves(title, _draw(runs, shown, title), tuple(fact for run in runs for fact in _facts(run)))
+    title = _title(runs, shown)
+    svg = svg_text(_draw(runs, shown), "curves", title)
+    return Curves(title, svg, tuple(fact for run in runs for fact in _facts(run)))
 
 
-def _draw(runs: Sequence[xr.Dataset], outputs: Sequence[str], title: str) -> str:
+def write_curves(run: xr.Dataset, out: Path) -> Path:
+    """Draw every output of a run into an SVG file that needs no font; see `draw_curves`."""
+    outputs = [str(name) for name in run.data_vars]
+    return write_picture(_draw([run], outputs), "curves", _title([run], outputs), out)
+
+
+def _title(runs: Sequence[xr.Dataset], outputs: Sequence[str]) -> str:
+    return f"{listed(str(run.attrs['mechanism']) for run in runs)}: {listed(outputs)}"
+
+
+def _draw(runs: Sequence[xr.Dataset], outputs: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure
 
     with figure_style():
@@ -69,10 +83,10 @@ def _draw(runs: Sequence[xr.Dataset], outputs: Sequence[str], title: str) -> str
             for i, name in enumerate(outputs):
                 _draw_output(panels[i, j], run[name])
                 if j == 0:
-                    panels[i, 0].set_ylabel(_label(run[name]))
+                    panels[i, 0].set_ylabel("\n".join(wrap(_label(run[name]), WIDTH)))
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=1)
-        return svg_text(figure, "curves", title)
+    return figure
 
 
 def _draw_output(panel: Axes, values: xr.DataArray) -> None:
@@ -91,8 +105,9 @@ def _draw_output(panel: Axes, values: xr.DataArray) -> None:
 
 
 def _label(values: xr.DataArray) -> str:
-    unit = values.attrs.get("units", "")
-    return f"{values.name}{'' if unit in ('', 'dimensionless') else f' [{unit}]'}"
+    """What an output is, with its unit."""
+    title, unit = values.attrs.get("long_name") or values.name, values.attrs.get("units", "")
+    return f"{title}{'' if unit in ('', 'dimensionless') else f' [{unit}]'}"
 
 
 def _facts(run: xr.Dataset) -> list[str]:

@@ -194,8 +194,8 @@ def _lines(count: int) -> list[tuple[str, Any]]:
 def style_time_axis(panel: Axes, first: float, last: float) -> None:
     """Time [h] as asinh(time / half an hour): the first hours get as much room as the days after them."""
     panel.set_xscale("function", functions=(lambda t: np.arcsinh(t / HALF_HOUR), lambda x: HALF_HOUR * np.sinh(x)))
-    panel.set_xlim(first, last)
-    shown = [hours for hours in TICKS if first <= hours <= last]
+    shown = [hours for hours in TICKS if first <= hours <= last + 1e-6]  # a computed end may fall short
+    panel.set_xlim(first, max([last, *shown[-1:]]))
     panel.set_xticks(shown, [TICKS[hours] for hours in shown])
     panel.set_xticks([], minor=True)
 

@@ -318,20 +318,9 @@ def _write_netcdf(run: xr.Dataset, path: Path) -> None:
 
 
 def _write_svg(run: xr.Dataset, path: Path) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    from .curves import write_curves
 
-    with mpl.rc_context({"svg.hashsalt": "antagony"}):
-        figure = Figure(figsize=(7, 2.4 * len(run.data_vars)), layout="constrained")
-        axes = figure.subplots(len(run.data_vars), 1, squeeze=False, sharex=True)[:, 0]
-        for axis, (name, values) in zip(axes, run.data_vars.items(), strict=True):
-            for arm in run.arm.to_numpy():
-                axis.plot(run.time, values.sel(arm=arm).mean(("draw", "subject")), label=str(arm))
-            unit = values.attrs["units"]
-            axis.set_ylabel(f"{name}{'' if unit in ('', 'dimensionless') else f' [{unit}]'}", fontsize=8)
-        axes[-1].set_xlabel("time [h]")
-        axes[0].legend(fontsize=7)
-        figure.savefig(path, format="svg", metadata={"Date": None})
+    write_curves(run, path)
 
 
 def _plot_run(run: xr.Dataset) -> None:
@@ -450,20 +439,21 @@ def _plot_series(run: xr.Dataset) -> None:
 
 
 def _write_series_figure(run: xr.Dataset, path: Path) -> None:
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": "antagony"}):
+    from .figures import LINES, figure_style, write_picture
+
+    with figure_style():
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axis = figure.subplots()
-        for name, values in run.data_vars.items():
-            axis.plot(run.time, values, label=_head(str(name), values))
+        for i, (name, values) in enumerate(run.data_vars.items()):
+            colour, dashes = LINES[i % len(LINES)]
+            axis.plot(run.time, values, color=colour, linestyle=dashes, label=_head(str(name), values))
         unit = run.time.attrs["units"]
         axis.set_xlabel(f"time [{unit}]" if unit else "time")
-        axis.set_title(run.attrs["model"], fontsize=9)
         if len(run.data_vars) <= 20:
-            axis.legend(fontsize=7)
-        figure.savefig(path, format="svg", metadata={"Date": None})
+            figure.legend(loc="outside right upper", title=run.attrs["model"])
+    write_picture(figure, "series", run.attrs["model"], path)
 
 
 def print_difference(found: Difference, console: Console) -> None:
