@@ -30,6 +30,7 @@ import xarray as xr
 from antagony import case as case_module
 from antagony import files, interruption
 from antagony.case import Case, open_case
+from antagony.composition import Text, symbols_of
 from antagony.errors import AntagonyError, CaseError, CompilerError, CompositionError, ReportError
 from antagony.exchange.sbml import read_sbml
 from antagony.files import LARGEST, reserve_room, unpack, write_text, write_whole
@@ -683,6 +684,8 @@ def test_a_wiring_is_a_file_of_its_mechanism(folder: Path) -> None:
         '# /*\r\nend // */\r\nimport "{0}"\r\nmodel z\r\n',
         'x = 1\nend import "{0}"',
         '/*\n*/end\nimport "{0}"',
+        'end \\\nimport \\\n"{0}"\nmodel z\n',
+        'x = 1; \\\n end\\\n;import /* */ \\ \n\\\n"{0}";model z',
     ],
 )
 def test_model_text_opens_no_other_file(folder: Path, text: str) -> None:
@@ -692,6 +695,20 @@ def test_model_text_opens_no_other_file(folder: Path, text: str) -> None:
     file.write_text(file.read_text() + "\n" + text.format(pipe))
     with pytest.raises(CompositionError, match=r'parts/mood.ant, line \d+: "(end|import)" leaves the model'):
         open_case(folder).mechanism("trip", ["psilocybin"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("end", "x = 1;end", "x = 1\rend\r", "end # away", "end // away"),
+        *("// or in a comment:\nend", "end \\\n;x = 1"),
+        *('import "x"', 'import \\\n"x"', '// or in a comment: import "x"'),
+    ],
+)
+def test_neither_way_out_of_a_model_is_open_alone(text: str) -> None:
+    """The end of the model, and what opens a file behind it: one refused would hide that the other is not."""
+    with pytest.raises(CompositionError, match=r'a.ant, line \d: "(end|import)" leaves the model'):
+        symbols_of("", Text("a.ant", text))
 
 
 def test_an_archive_is_no_model(tmp_path: Path) -> None:
