@@ -157,6 +157,15 @@ def test_a_cache_without_room_is_said(full: Path, fresh: pytest.MonkeyPatch) -> 
     with pytest.raises(CompilerError, match=r"kernels: a kernel cannot be kept there \(no space left|refused"):
         build_kernel(sbml())
     assert not list((full / "kernels").iterdir())
+    for write in (build._write_whole, _in_scratch):  # whether or not a compiler finds out before us
+        with pytest.raises(CompilerError, match=r"a kernel cannot be kept there \(no space left"):
+            write(full / "kernels" / "a.json", bytes(100_000))
+    assert not list((full / "kernels").iterdir())
+
+
+def _in_scratch(path: Path, content: bytes) -> None:
+    with build.scratch_folder(path.parent) as scratch:
+        (scratch / path.name).write_bytes(content)
 
 
 @pytest.mark.parametrize("name", ["", ".", "/", "folder"])
@@ -475,6 +484,18 @@ def test_a_packed_answer_without_end_is_not_unpacked(tmp_path: Path, case: Case)
     with pytest.raises(ValueError, match="more than"):
         unpack(path)
     assert storage._read(case, path) is None
+
+
+def test_no_more_is_unpacked_than_is_allowed(tmp_path: Path, fresh: pytest.MonkeyPatch) -> None:
+    """A fault behind it is not even reached."""
+    path = tmp_path / "answer.json.gz"
+    packed = gzip.compress(np.random.default_rng(1).bytes(1_000_000))
+    path.write_bytes(packed[:-8] + bytes(8))
+    with pytest.raises(ValueError, match="no gzip file"):
+        unpack(path)
+    fresh.setattr(files, "LARGEST", 1000)
+    with pytest.raises(ValueError, match="more than 1000 bytes"):
+        unpack(path)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"mechanisms": [1]}', "[]", '"x"', "1e999", "\x00"])
