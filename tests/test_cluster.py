@@ -219,6 +219,14 @@ def test_threads_keep_the_order_and_tell_each_as_it_comes() -> None:
     assert {total for _, _, total in told} == {7}
 
 
+def test_a_piece_that_ran_twice_is_counted_once() -> None:
+    told = list[int]()
+    tell = count_steps(lambda text, done, total: told.append(done), 3)
+    for text in ("a", "b", "b", "c"):
+        tell(text)
+    assert told == [1, 2, 3, 3]
+
+
 def test_pieces_of_one_process_share_its_threads() -> None:
     """Four threads: four for one piece, two for each of two, and one where there are more pieces than threads."""
     everyone = count_threads()
@@ -240,7 +248,10 @@ def test_pieces_of_one_process_share_its_threads() -> None:
 
 def test_a_machine_is_told_apart_by_the_first_difference() -> None:
     here = clusters.describe_machine()
-    assert {"antagony", "numpy", "scipy", "sympy", "compiler", "processor", "C library"} <= here.keys()
+    assert {"antagony", "Python", *clusters.LIBRARIES, "compiler", "compiler's target", "processor", "C library"} == {
+        *here
+    }
+    assert {"numpy", "scipy", "sympy", "python-libsbml", "antimony"} == {*clusters.LIBRARIES}
     assert all(here.values())
     assert tell_apart(here, dict(here)) == ""
     assert tell_apart(here, here | {"numpy": "1.0"}) == f'its numpy is "1.0", here it is "{here["numpy"]}"'
@@ -248,6 +259,19 @@ def test_a_machine_is_told_apart_by_the_first_difference() -> None:
         "its processor lacks avx512f and has beside sve"
     )
     assert "compiler" in tell_apart(here, {k: v for k, v in here.items() if k != "compiler"})
+
+
+def test_another_text_of_the_package_is_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python and C alike, by place and by content; what is no text of it does not count."""
+    monkeypatch.setattr(clusters, "ROOT", tmp_path)
+    (tmp_path / "kernel").mkdir()
+    found = [clusters._fingerprint()]
+    for name, text in (("a.py", ""), ("a.py", "x"), ("kernel/a.h", ""), ("kernel/a.h", "x"), ("kernel/b.py", "x")):
+        (tmp_path / name).write_text(text)
+        found.append(clusters._fingerprint())
+    assert len({*found}) == 6
+    (tmp_path / "a.pyc").write_text("")
+    assert clusters._fingerprint() == found[-1]
 
 
 # --- the same bits ---------------------------------------------------------------------------------------------------

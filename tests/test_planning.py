@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,14 +20,23 @@ from antagony.design import REALISTIC, Estimand, Plan, Reading, realism_without
 from antagony.errors import PosteriorError, ReportError, StudyError
 from antagony.planning import expectations
 from antagony.planning.answer import Ranked
-from antagony.planning.confirmation import confirm_plan, importance_result, log_densities
+from antagony.planning.confirmation import (
+    _count,
+    _judge_apart,
+    _read_contrast,
+    confirm_plan,
+    importance_result,
+    log_densities,
+)
 from antagony.planning.expectations import Signs
 from antagony.planning.forecast import outline_plans
 from antagony.planning.information import Effects, Evidence, Expected, Figure
 from antagony.planning.optimisation import Optimised, optimise_plan
 from antagony.planning.ranking import (
+    GRID,
     Ask,
     Ranker,
+    _believed,
     _half,
     _only,
     count_assumed,
@@ -35,7 +45,7 @@ from antagony.planning.ranking import (
     patients_for,
     rank_plans,
 )
-from antagony.planning.sentences import _fooled
+from antagony.planning.sentences import _beside, _fooled, _is_unsure, _misled
 from antagony.search_report import SEARCH_ENDINGS, print_search, search_sentence, search_table, write_search
 
 PAIR = ("gated_surge", "nmda_rest")
@@ -54,7 +64,8 @@ def test_plans_are_left_out_by_name_and_by_what_they_ask_of_the_world(case: Case
     assert left() == set()
     assert left("two_by_two") == {"two_by_two"}
     assert left("animal") == {p.id for p in plans if not p.is_human}
-    assert "mtor_inhibitor_ketamine" in left("unproven")
+    assert left("unproven") == {p.id for p in plans if p.feasibility and not p.feasibility.in_man}
+    assert {"mtor_inhibitor_ketamine"} < left("unproven") < {p.id for p in plans}
     assert left("burden>3") == {p.id for p in plans if p.feasibility and p.feasibility.burden > 3} != set()
     assert left("animal", "two_by_two") == left("animal") | {"two_by_two"}
     assert left("investigational") == {
@@ -71,6 +82,7 @@ def test_a_budget_buys_patients(case: Case) -> None:
     assert patients_for(plan, 100, "600 visits") == math.floor(600 / plan.cost)
     with pytest.raises(StudyError, match="write a number of patients or visits"):
         patients_for(plan, 100, "600 euros")
+    assert patients_for(plan, 8, "") == patients_for(plan, 100, "8.9") == 8
     with pytest.raises(StudyError, match="7 patients for 4 groups"):
         patients_for(plan, 7, "")
 
@@ -310,6 +322,78 @@ def test_a_pair_misled_beyond_the_bound_is_named(case: Case) -> None:
     assert _fooled(replace(ranked, evidence=noisy), 0.1) == ""
 
 
+class Told(Ranker):
+    """A ranker without a posterior, told how decisive evidence hangs on the number of patients."""
+
+    def __init__(self, chance: Callable[[float], float], ask: Ask = ASK) -> None:
+        self.chance, self.ask = chance, ask
+
+    def evidence(self, forecasts: Any, n: float, **others: Any) -> Evidence:  # noqa: ANN401
+        return shown_by(decisive=self.chance(n), n=n)
+
+    def advise(self, plan: Plan) -> tuple[Evidence | None, Evidence]:
+        curve = [self.evidence({}, n) for n in GRID]
+        return self._advise(plan, {}, curve), self._best({}, curve)
+
+
+def shown_by(*, n: float = 100.0, **values: float | tuple[float, float]) -> Evidence:
+    """Evidence of which some numbers are given, with their errors or without."""
+    pairs = {name: value if isinstance(value, tuple) else (value, 0.0) for name, value in values.items()}
+    bits, decisive, misleading = (Figure(*pairs.get(k, (0.0, 0.0))) for k in ("bits", "decisive", "misleading"))
+    return Evidence(n, bits, pairs.get("bias", (0.0, 0.0))[0], decisive, misleading, Figure(0.5, 0.0), {})
+
+
+def test_the_least_number_that_reaches_the_aim_is_advised(case: Case) -> None:
+    plan = case.designs["two_by_two"]
+    assert len(plan.sequences) == 4 and ASK.aim == 0.8
+    advised, best = Told(lambda n: 1 - math.exp(-n / 100)).advise(plan)  # 0.8 at 160.9 patients
+    assert advised is not None and (advised.n, best.n) == (164, 320)
+    advised, _ = Told(lambda n: 0.9 if n >= 310 else 0.1).advise(plan)  # between two points of the curve it is none
+    assert advised is not None and advised.n == 320 and advised.decisive.value >= ASK.aim
+    advised, _ = Told(lambda n: 0.9).advise(plan)
+    assert advised is not None and advised.n == GRID[0]
+    advised, best = Told(lambda n: 0.7 * (1 - math.exp(-n / 50))).advise(plan)
+    assert advised is None and best.n == 160
+
+
+@pytest.mark.parametrize(
+    ("ignored", "taken"),
+    [
+        ((), {}),
+        (("carry_over",), {"carry_over": False}),
+        (("placebo", "heterogeneity"), {"placebo": False, "heterogeneity": False}),
+        (("dropout", "residual"), {"dropout": "none", "residual": False}),
+    ],
+)
+def test_an_analysis_ignores_what_it_is_told_and_nothing_else(ignored: tuple[str, ...], taken: dict[str, Any]) -> None:
+    world = replace(REALISTIC, unblinding=False)
+    ranker = Told(lambda n: 0.5, replace(ASK, realism=world, ignored=ignored))
+    assert ranker.analysed == replace(world, **taken)
+
+
+def test_who_ignores_believes_his_own_means_and_the_scatter_that_he_sees() -> None:
+    """A draw that either of the two could not solve counts for neither."""
+    one, group = np.ones((4, 1)), np.arange(4)
+    world = Expected(0 * one, 9 * one[:, :, None], 2 * one, np.array([0, 0.5, 0.25, 0.25]), group)
+    analysis = Expected(one, one[:, :, None], one, np.array([0.5, 0.25, 0.25, 0]), group)
+    found = _believed(world, analysis)
+    assert (found.mean == 1).all() and (found.covariance == 9).all() and (found.load == 2).all()
+    np.testing.assert_allclose(found.weight, [0, 2 / 3, 1 / 3, 0])
+
+
+def test_what_is_within_its_error_is_not_said_for_sure(case: Case) -> None:
+    def ranked(**values: float | tuple[float, float]) -> Ranked:
+        here = shown_by(n=100.0, **values)
+        return Ranked(case.designs["two_by_two"], here, (), Figure(0, 0), None, here, {})
+
+    first = ranked(bits=(0.5, 0.03))
+    assert "more than 3 Monte-Carlo errors apart" in _beside(first, ranked(bits=(0.34, 0.04)))
+    assert "less than 3 Monte-Carlo errors apart" in _beside(first, ranked(bits=(0.36, 0.04)))
+    assert _misled(ranked(misleading=(0.13, 0.01))) == pytest.approx(0.1)
+    assert not _is_unsure(ranked(bits=(0.5, 0.05), bias=-0.05))
+    assert _is_unsure(ranked(bits=(0.5, 0.051))) and _is_unsure(ranked(bias=-0.051)) and _is_unsure(ranked(bias=0.051))
+
+
 @pytest.mark.slow
 def test_what_the_analysis_ignores_cannot_help_it(ranker: Ranker, case: Case) -> None:
     """Carry-over of five days: results of the real trial, judged as if there were none."""
@@ -343,6 +427,41 @@ def test_whole_trials_keep_what_was_promised(ranker: Ranker, case: Case) -> None
     source = ranker.sources[0]
     value, error = importance_result(ranker, source, plan, 80, found.results[0])
     assert value == pytest.approx(found.factors[0, 0], abs=4 * error + 0.05)
+
+
+def test_simulated_trials_are_counted_by_pair_and_bound() -> None:
+    """Of four trials from each of two, what is at the bound or short of it is neither."""
+    gaps = np.array([3.0, math.log(10), -2.0, -3.0, 3.0, 2.5, 2.4, -2.4])
+    truth = np.repeat([0, 1], 4)
+    factors = np.stack([np.where(truth == 0, gaps, 0.0), np.where(truth == 1, gaps, 0.0)], axis=1)
+    pairs, decisive, misleading = _count(factors, truth, ["a", "b"], 10.0)
+    assert pairs == {("a", "b"): (0.25, 0.25), ("b", "a"): (0.75, 0.25)}
+    assert (decisive.value, misleading.value) == (0.5, 0.25)
+    error = math.sqrt(2 * 0.25 * 0.75 / 4) / 2
+    assert decisive.error == pytest.approx(error) and misleading.error == pytest.approx(error)
+
+
+def test_a_reading_of_four_arms_is_a_difference_of_differences_of_who_is_read(case: Case) -> None:
+    plan = case.designs["two_by_two"].resized(16)
+    arms = plan.estimands[0].arms
+    read = np.full((1, 16), np.nan)
+    names = [sequence[0] for sequence in plan.sequences]
+    for arm, value in zip(arms, (1.0, 2.0, 4.0, 8.0), strict=True):
+        read[0, plan.members(names.index(arm))] = [value, value + 1, np.nan, value - 1][: plan.sizes[names.index(arm)]]
+    np.testing.assert_allclose(_read_contrast(plan, arms, read), 1 - 2 - 4 + 8)
+    np.testing.assert_allclose(_read_contrast(plan, arms[:2], read), 1 - 2)
+
+
+def test_a_trial_is_judged_without_the_draws_that_share_its_run() -> None:
+    group = np.array([0, 0, 1, 2])
+    mean, weight = np.array([[0.0], [1.0], [3.0], [7.0]]), np.array([0.4, 0.3, 0.2, 0.1])
+    model = Expected(mean, np.full((4, 1, 1), 20.0), np.zeros((4, 1)), weight, group)
+    results, own = np.array([[0.5], [0.5], [3.0]]), np.array([0, -1, 1])
+    found = _judge_apart(results, model, Effects(np.zeros(1), np.ones(1)), 10, own)
+    for k in range(3):
+        kept = group != own[k]
+        density = np.exp(-((results[k] - mean[:, 0]) ** 2) / 4) / math.sqrt(4 * math.pi)
+        assert found[k] == pytest.approx(math.log((density * weight)[kept].sum() / weight[kept].sum()), rel=1e-6)
 
 
 def test_the_density_of_a_result_is_a_mixture_over_the_sd_between_trials() -> None:

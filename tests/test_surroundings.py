@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import io
+import itertools
 import json
 import os
 import pickle
@@ -16,7 +18,9 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import antimony
 import numpy as np
@@ -24,8 +28,9 @@ import pytest
 import xarray as xr
 
 from antagony import case as case_module
-from antagony import interruption
+from antagony import files, interruption
 from antagony.case import Case, open_case
+from antagony.composition import Text, symbols_of
 from antagony.errors import AntagonyError, CaseError, CompilerError, CompositionError, ReportError
 from antagony.exchange.sbml import read_sbml
 from antagony.files import LARGEST, reserve_room, unpack, write_text, write_whole
@@ -152,6 +157,15 @@ def test_a_cache_without_room_is_said(full: Path, fresh: pytest.MonkeyPatch) -> 
     with pytest.raises(CompilerError, match=r"kernels: a kernel cannot be kept there \(no space left|refused"):
         build_kernel(sbml())
     assert not list((full / "kernels").iterdir())
+    for write in (build._write_whole, _in_scratch):  # whether or not a compiler finds out before us
+        with pytest.raises(CompilerError, match=r"a kernel cannot be kept there \(no space left"):
+            write(full / "kernels" / "a.json", bytes(100_000))
+    assert not list((full / "kernels").iterdir())
+
+
+def _in_scratch(path: Path, content: bytes) -> None:
+    with build.scratch_folder(path.parent) as scratch:
+        (scratch / path.name).write_bytes(content)
 
 
 @pytest.mark.parametrize("name", ["", ".", "/", "folder"])
@@ -160,6 +174,17 @@ def test_a_name_of_no_file_is_refused(tmp_path: Path, fresh: pytest.MonkeyPatch,
     (tmp_path / "folder").mkdir()
     with pytest.raises(ReportError, match="no name of a file"):
         write_text(name, "x")
+
+
+def test_no_link_that_lies_in_wait_is_written_through(tmp_path: Path, fresh: pytest.MonkeyPatch) -> None:
+    """In a folder where others write, too, who guess the name of the unfinished part."""
+    fresh.setattr(files, "_COUNT", itertools.count())
+    (tmp_path / "victim").write_text("old")
+    (tmp_path / f".run.csv.{os.getpid()}.0.part").symlink_to(tmp_path / "victim")
+    with pytest.raises(ReportError, match=r"run.csv: cannot be written \(file exists\)"):
+        write_text(tmp_path / "run.csv", "new")
+    assert (tmp_path / "victim").read_text() == "old"
+    assert not (tmp_path / "run.csv").exists()
 
 
 def test_a_long_name_has_room_for_its_part(tmp_path: Path) -> None:
@@ -200,13 +225,19 @@ def test_the_compiler_gives_the_same_bytes_twice(cache: Path) -> None:
     assert library.read_bytes() == first
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "record", "old record", "foreign library"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "garbage", "record", "old record", "another", "foreign library", "foreign record"]
+)
 def test_a_damaged_kernel_is_built_anew(cache: Path, damage: str) -> None:
     text = sbml()
     first = build_kernel(text, optimise=0)
     want = first.solve(first.defaults, [2.0]).values
     (library,), (record,) = cache.glob("*.so"), cache.glob("*.json")
     content = library.read_bytes()
+    if damage == "another":
+        build_kernel(sbml("x' = -3*k*x; x = 1; k = 0.5"), optimise=0)
+        (other,) = {*cache.glob("*.so")} - {library}
+        shutil.copy(other, cache / "x")
     library.unlink()  # the loaded one stays as it is
     library.write_bytes({"cut": content[:5000], "empty": b"", "garbage": b"\x7fELF" + bytes(5000)}.get(damage, content))
     library.chmod(0o700)
@@ -218,9 +249,53 @@ def test_a_damaged_kernel_is_built_anew(cache: Path, damage: str) -> None:
         record.write_text(json.dumps(meta))
     elif damage == "foreign library":
         library.chmod(0o777)
+    elif damage == "foreign record":
+        record.chmod(0o666)
+    elif damage == "another":
+        os.replace(cache / "x", library)
     again = build_kernel(text, optimise=0)
     np.testing.assert_array_equal(again.solve(again.defaults, [2.0]).values, want)
     assert library.read_bytes() == content
+    assert json.loads(record.read_text())["digest"] == hashlib.sha256(content).hexdigest()
+    assert not [path for path in (library, record) if path.stat().st_mode & 0o077]
+
+
+def test_a_kernel_that_another_process_replaced_is_built_again(cache: Path, fresh: pytest.MonkeyPatch) -> None:
+    """Between our library and our record somebody put a library of his own."""
+    compile_once, built = build._compile, list[Path]()
+
+    def overtaken(*given: Any) -> str:  # noqa: ANN401
+        digest = compile_once(*given)
+        built.append(given[-1])
+        if len(built) == 1:
+            given[-1].write_bytes(b"of another process")
+        return digest
+
+    fresh.setattr(build, "_compile", overtaken)
+    kernel = build_kernel(sbml())
+    np.testing.assert_allclose(kernel.solve(kernel.defaults, [2.0]).values.item(), np.exp(-1), rtol=1e-5)
+    assert len(built) == 2
+
+
+def test_a_kernel_is_that_of_its_model_request_compiler_and_processor(fresh: pytest.MonkeyPatch) -> None:
+    """Whatever could move a bit gives another name in the cache."""
+    compiler, target = build.Compiler(("cc",), "cc 1"), build.Target(2, ("-O1",), False)
+    first = build._key("a", {"inputs": []}, compiler, target)
+    assert build._key("a", {"inputs": []}, replace(compiler, command=("elsewhere/cc",)), target) == first
+    others = {
+        build._key("b", {"inputs": []}, compiler, target),
+        build._key("a", {"inputs": ["k"]}, compiler, target),
+        build._key("a", {"inputs": []}, replace(compiler, identity="cc 2"), target),
+        *(
+            build._key("a", {"inputs": []}, compiler, replace(target, **changed))
+            for changed in ({"lanes": 4}, {"flags": ("-O2",)}, {"portable": True})
+        ),
+    }
+    for name, other in (("describe_processor", "another"), ("_generator", ("another",))):
+        with fresh.context() as patch:
+            patch.setattr(build, name, lambda other=other: other)
+            others.add(build._key("a", {"inputs": []}, compiler, target))
+    assert len(others - {first}) == 8
 
 
 # --- folders of somebody else ----------------------------------------------------------------------------------------
@@ -253,6 +328,15 @@ def strange_place(kind: str, folder: Path) -> Path:
         kernels.write_text("")
     elif kind == "writable above":
         place.parent.chmod(0o777)
+    elif kind == "writable above by a group":
+        os.chown(place.parent, -1, STRANGER)
+        place.parent.chmod(0o770)
+    elif kind == "a link of ours to where others write":
+        (folder / "open").mkdir()
+        (folder / "open").chmod(0o777)
+        place.parent.rename(folder / "open" / "above")
+        (folder / "link").symlink_to(folder / "open" / "above")
+        return folder / "link" / "cache"
     elif kind == "foreign above":
         os.chown(place.parent, STRANGER, STRANGER)
     elif kind == "a foreign link above":
@@ -267,7 +351,7 @@ def strange_place(kind: str, folder: Path) -> Path:
     "kind",
     [
         *("writable", "writable by a group", "foreign", "a link", "a dead link", "a file", "writable above"),
-        *("foreign above", "a foreign link above"),
+        *("foreign above", "a foreign link above", "writable above by a group", "a link of ours to where others write"),
     ],
 )
 def test_a_cache_that_another_can_reach_is_not_used(tmp_path: Path, fresh: pytest.MonkeyPatch, kind: str) -> None:
@@ -299,6 +383,18 @@ def test_a_cache_that_others_may_read_is_closed(cache: Path) -> None:
     (cache / "banks").chmod(0o777)
     assert build.cache_folder() == cache
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+
+
+@needs_root
+def test_a_group_of_ones_own_may_write_above(tmp_path: Path, fresh: pytest.MonkeyPatch) -> None:
+    """As it may where the system's mask is 002: nobody else is in it."""
+    if not build._is_own_group(os.getgid()):
+        pytest.skip("others are in this user's group")
+    place = strange_place("none", tmp_path)
+    os.chown(place.parent, -1, os.getgid())
+    place.parent.chmod(0o770)
+    fresh.setenv("ANTAGONY_CACHE", str(place))
+    assert build.cache_folder() == place / "kernels"
 
 
 def test_a_link_of_ones_own_above_is_used(tmp_path: Path, fresh: pytest.MonkeyPatch) -> None:
@@ -388,6 +484,18 @@ def test_a_packed_answer_without_end_is_not_unpacked(tmp_path: Path, case: Case)
     with pytest.raises(ValueError, match="more than"):
         unpack(path)
     assert storage._read(case, path) is None
+
+
+def test_no_more_is_unpacked_than_is_allowed(tmp_path: Path, fresh: pytest.MonkeyPatch) -> None:
+    """A fault behind it is not even reached."""
+    path = tmp_path / "answer.json.gz"
+    packed = gzip.compress(np.random.default_rng(1).bytes(1_000_000))
+    path.write_bytes(packed[:-8] + bytes(8))
+    with pytest.raises(ValueError, match="no gzip file"):
+        unpack(path)
+    fresh.setattr(files, "LARGEST", 1000)
+    with pytest.raises(ValueError, match="more than 1000 bytes"):
+        unpack(path)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"mechanisms": [1]}', "[]", '"x"', "1e999", "\x00"])
@@ -535,6 +643,8 @@ def test_opening_a_folder_runs_nothing(folder: Path, tmp_path: Path, fresh: pyte
         ("references.bib", "/dev/zero"),
         ("studies", "/etc"),
         ("drugs/extra", ".."),
+        ("case.toml", "/etc/passwd"),
+        ("parts/near.ant", "../../my case's neighbour"),
     ],
 )
 def test_a_link_out_of_the_folder_is_not_followed(folder: Path, where: str, target: str) -> None:
@@ -542,7 +652,8 @@ def test_a_link_out_of_the_folder_is_not_followed(folder: Path, where: str, targ
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
-    (folder.parent / "outside.toml").write_text("")
+    for name in ("outside.toml", f"{folder.name}'s neighbour"):
+        (folder.parent / name).write_text("")
     path.symlink_to(Path("..") / target if target == ".." else target)
     if target == "..":
         path.unlink()
@@ -569,7 +680,9 @@ def test_a_file_beyond_all_use_is_not_read(folder: Path) -> None:
         open_case(folder)
 
 
-@pytest.mark.parametrize("name", ["../../x", "/etc", "..", "", "a/b", "trip\\\\x", "../mechanisms/trip"])
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc", "..", "", "a/b", "trip\\\\x", "../mechanisms/trip", "\u4f8b" * 100, "trip\\u0000"]
+)
 def test_a_name_is_no_path(folder: Path, name: str) -> None:
     change(folder / "case.toml", '"trip"', f'"{name}"')
     with pytest.raises(CaseError, match="is no name of one file or folder"):
@@ -592,6 +705,8 @@ def test_a_wiring_is_a_file_of_its_mechanism(folder: Path) -> None:
         '# /*\r\nend // */\r\nimport "{0}"\r\nmodel z\r\n',
         'x = 1\nend import "{0}"',
         '/*\n*/end\nimport "{0}"',
+        'end \\\nimport \\\n"{0}"\nmodel z\n',
+        'x = 1; \\\n end\\\n;import /* */ \\ \n\\\n"{0}";model z',
     ],
 )
 def test_model_text_opens_no_other_file(folder: Path, text: str) -> None:
@@ -601,6 +716,20 @@ def test_model_text_opens_no_other_file(folder: Path, text: str) -> None:
     file.write_text(file.read_text() + "\n" + text.format(pipe))
     with pytest.raises(CompositionError, match=r'parts/mood.ant, line \d+: "(end|import)" leaves the model'):
         open_case(folder).mechanism("trip", ["psilocybin"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("end", "x = 1;end", "x = 1\rend\r", "end # away", "end // away"),
+        *("// or in a comment:\nend", "end \\\n;x = 1"),
+        *('import "x"', 'import \\\n"x"', '// or in a comment: import "x"'),
+    ],
+)
+def test_neither_way_out_of_a_model_is_open_alone(text: str) -> None:
+    """The end of the model, and what opens a file behind it: one refused would hide that the other is not."""
+    with pytest.raises(CompositionError, match=r'a.ant, line \d: "(end|import)" leaves the model'):
+        symbols_of("", Text("a.ant", text))
 
 
 def test_an_archive_is_no_model(tmp_path: Path) -> None:
@@ -638,6 +767,46 @@ def test_a_run_that_is_stopped_says_so_and_leaves_nothing(tmp_path: Path, number
     assert out.read_text() == "old"
     assert not list((tmp_path / "cache" / "kernels").iterdir())
     assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+WRITING = """
+import sys, time
+from pathlib import Path
+from antagony import interruption
+from antagony.files import write_whole
+
+def slowly(beside):
+    beside.write_text("half")
+    (folder / "scratch").mkdir()
+    (folder / "scratch" / "a").write_text("")
+    (folder / "link").symlink_to(folder / "kept")
+    print("writing", flush=True)
+    time.sleep(60)
+
+folder = Path(sys.argv[1])
+interruption.stop_on_signals()
+with interruption.unfinished(folder / "scratch"), interruption.unfinished(folder / "link"):
+    write_whole(folder / "run.csv", slowly)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_file_that_is_being_written_is_removed_when_the_run_is_stopped(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """The part of it, that is, and folders of scratch; the file of before stays, and so does what a link leads to."""
+    (tmp_path / "run.csv").write_text("old")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "b").write_text("")
+    line = [sys.executable, "-c", WRITING, str(tmp_path)]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "writing\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=20)[1] == "stopped; no file was left half written\n"
+    assert process.returncode == 130
+    assert {path.name for path in tmp_path.iterdir()} == {"run.csv", "kept"}
+    assert (tmp_path / "run.csv").read_text() == "old"
+    assert (tmp_path / "kept" / "b").exists()
 
 
 def test_what_is_unfinished_is_removed_with_its_block(tmp_path: Path) -> None:

@@ -27,9 +27,10 @@ MODULES = 2  # what libAntimony counts where there is one model: its own beside 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 # A statement that closes the model, behind which libAntimony opens any file that is named: refused, in comments too.
+# A backslash at the end of a line goes on with the statement on the next.
 _EXIT = re.compile(
-    r"(?:^|;|\*/)[^\S\n]*(end)[^\S\n]*(?=$|;|//|/\*|#|\b(?:import|model|module|function)\b)"
-    r"|\b(import)\b(?:\s|/\*.*?\*/)*\"",
+    r"(?:^|;|\*/)[^\S\n]*(end)[^\S\n]*(?=$|;|//|/\*|#|\\|\b(?:import|model|module|function)\b)"
+    r"|\b(import)\b(?:\s|\\|/\*.*?\*/)*\"",
     re.MULTILINE | re.DOTALL,
 )
 
