@@ -324,6 +324,18 @@ def load_antimony(text: str) -> str:
     return sbml
 
 
+def test_free_text_ends_where_it_ends(case: Case) -> None:
+    mechanism = replace(case.mechanism("none", ["ketamine"]), title='Two roads \\ or "one" \\')
+    outputs = {name: replace(output, title=f"{output.title} \\") for name, output in mechanism.outputs.items()}
+    strange = replace(mechanism, outputs=outputs)
+    file = compose_file(case, strange, model_values(case, strange))
+    assert "Two roads / or" in file.antimony and "\\" not in file.antimony
+    plain = compose_file(case, mechanism, model_values(case, mechanism))
+    known = [document_of(one.sbml).getModel() for one in (file, plain)]
+    assert known[0].getNumRules() == known[1].getNumRules() > 0
+    assert not file.issues
+
+
 def test_antimony_reads_the_same_model_back(case: Case) -> None:
     model = written("camp_crosstalk", BOTH)
     names = [*case.mechanism("camp_crosstalk", ["ketamine", "naltrexone"]).outputs]

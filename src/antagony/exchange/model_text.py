@@ -117,7 +117,7 @@ def _join(
     known = _symbols(mechanism)
     for a in dict.fromkeys(annotations):
         if a.symbol in known:
-            added.append(f'{a.symbol} {"identity" if a.qualifier == "is" else a.qualifier} "{a.uri}"')
+            added.append(f'{a.symbol} {"identity" if a.qualifier == "is" else a.qualifier} "{_quoted(a.uri)}"')
     if doses is not None:
         text = _TIME.sub(lambda found: CLOCK if found.group() == "time" else found.group(), text)
         added += ["// --- the file's clock and the doses", *_dose_lines(mechanism, doses, known)]
@@ -142,7 +142,8 @@ def _quoted(text: str) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Free text as model text may hold it: a backslash would go on with a comment, or end no string."""
+    return " ".join(text.replace("\\", "/").split())
 
 
 def _symbols(mechanism: Mechanism) -> frozenset[str]:
