@@ -44,7 +44,6 @@ EXAMPLE = Path(__file__).resolve().parent.parent / "docs" / "examples" / "psiloc
 SCRIPT = Path(sys.executable).with_name("antagony")
 TINY = "x' = -k*x; x = 1; k = 0.5"
 DOSE = "psilocybin 25 mg po"
-pytestmark = pytest.mark.proof  # processes by the hundred
 
 
 def sbml(text: str = TINY) -> str:
@@ -111,7 +110,8 @@ def run_of(size: int) -> xr.Dataset:
     values = np.random.default_rng(1).normal(size=(2, 1, 1, size))
     attrs = {"units": "dimensionless", "long_name": "x"}
     coordinates = {"arm": ["a", "b"], "draw": [0], "subject": [0], "time": times}
-    return xr.Dataset({"x": (("arm", "draw", "subject", "time"), values, attrs)}, coordinates)
+    table = (("arm", "draw", "subject", "time"), values, attrs)
+    return xr.Dataset({"x": table}, coordinates, {"mechanism": "none"})
 
 
 @pytest.mark.parametrize("ending", ["csv", "nc", "svg", "json", "html", "npz"])
@@ -611,6 +611,7 @@ def change(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+@pytest.mark.proof
 def test_opening_a_folder_runs_nothing(folder: Path, tmp_path: Path, fresh: pytest.MonkeyPatch) -> None:
     canary = tmp_path / "canary"
     code = f"open({str(canary)!r}, 'w').close()\n"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .errors import ReportError, near_miss
-from .figures import GREY, LINES, figure_style, style_time_axis, svg_text, write_picture
+from .figures import GREY, LINES, figure_style, picture_text, style_time_axis, svg_text
 from .notebook import Card, brief, listed
 
 if TYPE_CHECKING:
@@ -62,10 +61,10 @@ def draw_curves(*runs: xr.Dataset, outputs: Sequence[str] | None = None) -> Curv
     return Curves(title, svg, tuple(fact for run in runs for fact in _facts(run)))
 
 
-def write_curves(run: xr.Dataset, out: Path) -> Path:
-    """Draw every output of a run into an SVG file that needs no font; see `draw_curves`."""
+def curves_text(run: xr.Dataset) -> str:
+    """What an SVG file of every output of a run holds; see `draw_curves` and `picture_text`."""
     outputs = [str(name) for name in run.data_vars]
-    return write_picture(_draw([run], outputs), "curves", _title([run], outputs), out)
+    return picture_text(_draw([run], outputs), "curves", _title([run], outputs))
 
 
 def _title(runs: Sequence[xr.Dataset], outputs: Sequence[str]) -> str:

@@ -396,10 +396,14 @@ def svg_text(figure: Figure, name: str, label: str, *, outlines: bool = False) -
     return root + re.sub(r">\s*\n\s*<", ">\n<", body)
 
 
+def picture_text(figure: Figure, name: str, label: str) -> str:
+    """What an SVG file of the figure holds, text as shapes that need no font; see `svg_text`."""
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{svg_text(figure, name, label, outlines=True)}\n'
+
+
 def write_picture(figure: Figure, name: str, label: str, out: Path) -> Path:
-    """The figure as a file of its own, text as shapes that need no font; see `svg_text`."""
-    picture = svg_text(figure, name, label, outlines=True)
-    return write_text(out, f'<?xml version="1.0" encoding="utf-8"?>\n{picture}\n')
+    """The figure as a file of its own; see `picture_text`."""
+    return write_text(out, picture_text(figure, name, label))
 
 
 def _lean(tag: str) -> str:

@@ -318,9 +318,9 @@ def _write_netcdf(run: xr.Dataset, path: Path) -> None:
 
 
 def _write_svg(run: xr.Dataset, path: Path) -> None:
-    from .curves import write_curves
+    from .curves import curves_text
 
-    write_curves(run, path)
+    path.write_text(curves_text(run), encoding="utf-8")
 
 
 def _plot_run(run: xr.Dataset) -> None:
@@ -441,7 +441,7 @@ def _plot_series(run: xr.Dataset) -> None:
 def _write_series_figure(run: xr.Dataset, path: Path) -> None:
     from matplotlib.figure import Figure
 
-    from .figures import LINES, figure_style, write_picture
+    from .figures import LINES, figure_style, picture_text
 
     with figure_style():
         figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -453,7 +453,7 @@ def _write_series_figure(run: xr.Dataset, path: Path) -> None:
         axis.set_xlabel(f"time [{unit}]" if unit else "time")
         if len(run.data_vars) <= 20:
             figure.legend(loc="outside right upper", title=run.attrs["model"])
-    write_picture(figure, "series", run.attrs["model"], path)
+    path.write_text(picture_text(figure, "series", run.attrs["model"]), encoding="utf-8")
 
 
 def print_difference(found: Difference, console: Console) -> None:
