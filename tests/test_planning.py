@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ from antagony.planning.ranking import (
     patients_for,
     rank_plans,
 )
-from antagony.planning.sentences import _beside, _fooled, _is_unsure, _misled
+from antagony.planning.sentences import _beside, _fooled, _is_unsure, _misled, ranking_sentences
 from antagony.search_report import SEARCH_ENDINGS, print_search, search_sentence, search_table, write_search
 
 PAIR = ("gated_surge", "nmda_rest")
@@ -389,9 +390,22 @@ def test_what_is_within_its_error_is_not_said_for_sure(case: Case) -> None:
     first = ranked(bits=(0.5, 0.03))
     assert "more than 3 Monte-Carlo errors apart" in _beside(first, ranked(bits=(0.34, 0.04)))
     assert "less than 3 Monte-Carlo errors apart" in _beside(first, ranked(bits=(0.36, 0.04)))
+    assert "too uncertain (bias up to 0.07) to part the two" in _beside(first, ranked(bits=(0.2, 0.03), bias=-0.07))
+    assert "too uncertain (Monte-Carlo error 0.06)" in _beside(first, ranked(bits=(0.2, 0.06), bias=0.01))
     assert _misled(ranked(misleading=(0.13, 0.01))) == pytest.approx(0.1)
     assert not _is_unsure(ranked(bits=(0.5, 0.05), bias=-0.05))
     assert _is_unsure(ranked(bits=(0.5, 0.051))) and _is_unsure(ranked(bias=-0.051)) and _is_unsure(ranked(bias=0.051))
+
+
+def test_a_design_too_uncertain_to_advise_is_still_named_as_the_best_of_the_others(case: Case) -> None:
+    def ranked(name: str, bits: float, bias: float = 0.0) -> Ranked:
+        here = shown_by(n=100.0, bits=(bits, 0.01), bias=bias)
+        return Ranked(case.designs[name], here, (here,), Figure(0, 0), None, here, {})
+
+    order = (ranked("glutamate_mrs", 0.75), ranked("camp_and_ps6k", 0.72, -0.07), ranked("mu_pet_ketamine", 0.6))
+    ranking: Any = SimpleNamespace(ranked=order, rivals={"one": {}, "other": {}, "third": {}}, bound=10.0, aim=0.8)
+    said = " ".join(ranking_sentences(ranking))
+    assert "Run glutamate_mrs" in said and "best of the others, camp_and_ps6k" in said
 
 
 @pytest.mark.slow

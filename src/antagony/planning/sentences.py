@@ -19,8 +19,8 @@ def ranking_sentences(ranking: Ranking) -> tuple[str, ...]:
         lines.append(f"{people[0].name} stands first, but its bits are too uncertain to advise it (see below).")
     if human:
         lines.append(_advice(ranking, human[0]))
-        if len(human) > 1:
-            lines.append(_beside(human[0], human[1]))
+        if others := [r for r in people if r is not human[0]]:
+            lines.append(_beside(human[0], others[0]))
     animals = [r for r in ranking.ranked if not r.plan.is_human]
     if animals and human and animals[0].evidence.bits.value > human[0].evidence.bits.value:
         lines.append(
@@ -52,14 +52,23 @@ def _between(ranking: Ranking) -> str:
     )
 
 
-def _beside(first: Ranked, second: Ranked) -> str:
-    gap = first.evidence.bits.value - second.evidence.bits.value
-    error = (first.evidence.bits.error**2 + second.evidence.bits.error**2) ** 0.5
-    sure = "more" if gap > SURE * error else "less"
+def _beside(first: Ranked, other: Ranked) -> str:
+    """The design advised and the best of all others, whichever is said to give more."""
+    gap = abs(first.evidence.bits.value - other.evidence.bits.value)
+    error = (first.evidence.bits.error**2 + other.evidence.bits.error**2) ** 0.5
+    apart = f"{'more' if gap > SURE * error else 'less'} than {SURE:g} Monte-Carlo errors apart"
+    if _is_unsure(other):
+        apart = f"too uncertain ({_doubt(other)}) to part the two"
     return (
-        f"With {first.evidence.n:g} patients {first.name} is expected to give {_bits(first)}; the next, {second.name} "
-        f"with {second.evidence.n:g}, {_bits(second)}: {sure} than {SURE:g} Monte-Carlo errors apart."
+        f"With {first.evidence.n:g} patients {first.name} is expected to give {_bits(first)}; the best of the others, "
+        f"{other.name} with {other.evidence.n:g}, {_bits(other)}: {apart}."
     )
+
+
+def _doubt(ranked: Ranked) -> str:
+    """What makes a design's bits uncertain, the larger of the two."""
+    error, bias = ranked.evidence.bits.error, abs(ranked.evidence.bias)
+    return f"Monte-Carlo error {error:.2f}" if error >= bias else f"bias up to {bias:.2f}"
 
 
 def _bits(ranked: Ranked) -> str:
@@ -76,7 +85,7 @@ def ranking_caveats(case: Case, ranking: Ranking) -> tuple[str, ...]:
     few = [slug for slug, count in ranking.counting.items() if count < FEW]
     if few:
         lines.append(f"Fewer than {FEW} posterior draws count for {', '.join(few)}: errors may be understated.")
-    if unsure := [r.name for r in ranking.ranked if _is_unsure(r)]:
+    if unsure := [f"{r.name} ({_doubt(r)})" for r in ranking.ranked if _is_unsure(r)]:
         lines.append(
             f"The bits of {', '.join(unsure)} are uncertain by more than {SMALL:g}: posterior draws are too few for so "
             "precise a trial; antagony weigh --effort thorough, then --effort thorough here, gives more."
