@@ -696,6 +696,13 @@ def test_the_plan_of_the_work_counts_designs_and_rivals(case: Case) -> None:
     )
 
 
+def test_a_stored_answer_to_the_very_question_is_named_before_the_work(case: Case) -> None:
+    plans = choose_plans(case, ())
+    assert "shown by antagony verdict" in announce_ranking(case, Ask(n=100), plans)
+    for other in (Ask(n=90), Ask(n=100, budget="600 visits"), Ask(n=100, exclude=("animal",))):
+        assert "stored" not in announce_ranking(case, other, plans)
+
+
 # --- the how-to ------------------------------------------------------------------------------------------------------
 
 

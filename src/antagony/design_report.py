@@ -106,7 +106,11 @@ def announce_ranking(case: Case, ask: Ask, plans: Sequence[Plan]) -> str:
                 raise
     size = f"a budget of {ask.budget}" if ask.budget else f"{ask.n} patients"
     between = " and ".join(ask.rivals) if ask.rivals else f"{len(groups)} classes of {len(slugs)} mechanisms"
-    return f"{len(kept)} designs at {size} between {between}, effort {ask.effort}; what was asked before is only read"
+    said = f"{len(kept)} designs at {size} between {between}, effort {ask.effort}; what was asked before is only read"
+    kept_one = read_ranking(case) if is_whole(ask, plans, case) else None
+    if kept_one is not None and (kept_one["n"], kept_one["budget"]) == (ask.n, ask.budget):
+        said += ". A stored answer to this question is shown by antagony verdict; asked anew it may take ten minutes"
+    return said
 
 
 def measure_ranking(case: Case, ask: Ask, ranking: Ranking, progress: Progress | None = None) -> Ranking:
