@@ -273,6 +273,20 @@ def test_the_time_left_is_shown_once_work_takes_long(monkeypatch: pytest.MonkeyP
     assert "left 0:00:10" in seen.getvalue()
 
 
+def test_a_log_hears_of_long_work_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    now, log = [0.0], StringIO()
+    monkeypatch.setattr(terminal, "show_console", lambda **_: Console(file=log, width=40))
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    with terminal.show_progress() as tell:
+        for done in range(100):
+            tell("claims of a mechanism with a long name [bold]", done, 100)
+            now[0] += 1.0
+    said = "claims of a mechanism with a long name [bold]: {0} of 100 done, {0} s"
+    assert log.getvalue().splitlines() == [said.format(done) for done in (30, 60, 90)]
+
+
 @pytest.mark.parametrize("width", [*range(50, 200, 7), 80, 100, 120, 132])
 def test_no_column_of_a_grid_is_lost_at_any_width(width: int) -> None:
     from rich.console import Console

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 QUIET = 2.0  # [s] of work before the time left is shown
+LOGGED = 30.0  # [s] between lines of a log
 HEAD_WIDTH = 7  # letters of a column's head in one line
 
 
@@ -34,8 +36,13 @@ def print_json(value: Any) -> None:  # noqa: ANN401
 def show_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on the error stream; yields tell(text, done, total). Work that takes over two seconds shows its time left.
 
-    Another total, or a smaller count, begins the next piece of work, timed anew.
+    Another total, or a smaller count, begins the next piece of work, timed anew. Where the error stream is no terminal,
+    a line now and then says how far the work has come.
     """
+    console = show_console(stderr=True)
+    if not console.is_terminal:
+        yield _tell_log(console)
+        return
     from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.text import Text
 
@@ -50,7 +57,7 @@ def show_progress() -> Iterator[Callable[[str, int, int], None]]:
         TimeLeftColumn(elapsed_when_finished=False),
     )
     # steps may take minutes, so the pace is that of the whole piece of work
-    with Progress(*columns, console=show_console(stderr=True), transient=True, speed_estimate_period=1e6) as bar:
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=1e6) as bar:
         task = bar.add_task("starting", total=None)
 
         def tell(text: str, done: int, total: int) -> None:
@@ -61,6 +68,21 @@ def show_progress() -> Iterator[Callable[[str, int, int], None]]:
                 bar.update(task, description=text, completed=done)
 
         yield tell
+
+
+def _tell_log(console: Console) -> Callable[[str, int, int], None]:
+    """tell(text, done, total) for a log: a line each LOGGED seconds, none where work ends sooner."""
+    begun = last = time.monotonic()
+
+    def tell(text: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LOGGED:
+            last = now
+            said = f"{text}: {done} of {total} done, {now - begun:.0f} s"
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+    return tell
 
 
 def print_lines(console: Console, lines: Iterable[str], mark: str, title: str = "") -> None:
