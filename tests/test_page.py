@@ -314,6 +314,41 @@ def test_kernels_of_a_release_are_found_without_a_compiler(
         kernels.find_modules(case, facts.models, lambda *given: None)
 
 
+def hide_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with a C compiler only."""
+
+    def refuse() -> Any:  # noqa: ANN401
+        raise CompilerError("none here")
+
+    monkeypatch.setattr(kernels, "find_webassembly_compiler", refuse)
+    monkeypatch.setattr(webassembly, "find_webassembly_compiler", refuse)
+
+
+def test_a_missing_compiler_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(kernels, "FOLDER", tmp_path / "none")
+    hide_compiler(monkeypatch)
+
+    def work(*given: object, **more: object) -> Any:  # noqa: ANN401
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr("antagony.verdict.reach_verdict", work)
+    done = CliRunner().invoke(app, ["page", "-o", str(tmp_path / "page.html"), "--mechanism", "none"])
+    assert isinstance(done.exception, CompilerError), done.exception
+    assert not (tmp_path / "page.html").exists()
+
+
+@needs_compiler
+def test_without_a_compiler_the_kernels_of_a_release_are_enough(
+    case: Case, facts: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "FOLDER", tmp_path / "kernels")
+    kernels.keep_modules(case, facts.models, facts.modules)
+    hide_compiler(monkeypatch)
+    kernels.check_modules(case, RIVALS, drugs_of(case), lambda *given: None)
+    with pytest.raises(CompilerError, match="none here"):
+        kernels.check_modules(case, [*RIVALS, "none"], drugs_of(case), lambda *given: None)
+
+
 def test_other_code_takes_no_shipped_kernel(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     model = case.mechanism("none", drugs_of(case))
     known = kernels._path(case, model)
