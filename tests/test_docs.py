@@ -32,6 +32,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md")])
 PACKAGED = Path(antagony.__file__).parent / "cases" / "ketamine"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+COPY = re.compile(r"cp -r src/antagony/cases/ketamine (\S+)")
 ENTRY = re.compile(r"^```bibtex\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
@@ -43,7 +44,7 @@ BLOCKS = [(page.name, code) for page in PAGES for code in BLOCK.findall(page.rea
 
 def follow(page: str, folder: Path) -> Path:
     """A copy of the packaged case with the files that a how-to writes."""
-    case = folder / "my-case"
+    case = folder / "case"
     shutil.copytree(PACKAGED, case)
     files = FILE.findall((ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8"))
     assert files
@@ -150,6 +151,7 @@ NOT_RUN = {
     ("bring-your-own-case.md", "antagony page"): "needs a WebAssembly compiler; in tests/test_own_case.py",
     ("bring-your-own-case.md", "antagony trial"): "a thousand trials; fewer in tests/test_own_case.py",
     ("design-a-trial.md", "antagony design"): f"{MINUTES}; smaller in tests/test_planning.py and test_design.py",
+    ("open-the-page.md", "pip"): OUTSIDE,
     ("open-the-page.md", "antagony page"): f"{MINUTES}, and a WebAssembly compiler; in tests/test_page.py",
     ("run-a-trial.md", "antagony trial"): f"{MINUTES}; few replicates below and in tests/test_trial.py",
     ("run-on-a-cluster.md", "pip"): OUTSIDE,
@@ -218,6 +220,24 @@ def recipe(target: str) -> str:
     return done.stdout.strip().splitlines()[-1].replace(".venv/bin/", "")
 
 
+def test_no_page_copies_the_case_to_where_another_did() -> None:
+    copies = [found[1] for _, line in COMMANDS if (found := COPY.match(line))]
+    assert len(copies) == len(set(copies)) > 3  # cp would nest the second in the first, and say nothing
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {f"/{name}/" for name in copies} <= set(ignored)
+
+
+ASKED = re.findall(r"^\| .* \| `(antagony [^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_what_the_readme_asks_can_be_read() -> None:
+    assert len(ASKED) > 6
+    for line in ASKED:
+        test_a_command_can_be_read(ROOT / "README.md", line)
+        for file in (word for word in shlex.split(line)[2:] if re.search(r"\.\w{2,}$", word)):
+            assert f"--out {file}" in recipe("verdict"), f"nothing wrote {file}"
+
+
 @pytest.mark.proof
 @pytest.mark.parametrize("names", SITTINGS, ids="+".join)
 def test_the_commands_of_a_page_run(names: tuple[str, ...], tmp_path: Path) -> None:
@@ -229,7 +249,7 @@ def test_the_commands_of_a_page_run(names: tuple[str, ...], tmp_path: Path) -> N
     ran = 0
     for page, language, title, text in fences(names):
         if title or language == "bibtex":
-            place(tmp_path, title, text)
+            place(tmp_path / case_of(names), title, text)
             continue
         for line in text.splitlines():
             if (line := line.strip()).split(" ")[0] not in PROGRAMS or language or reason_not_to_run(page, line):
@@ -247,20 +267,24 @@ def lines_of(names: tuple[str, ...]) -> list[str]:
     return [line for page, line in COMMANDS if page.name in names]
 
 
+def case_of(names: tuple[str, ...]) -> str:
+    """The folder of the case that some pages write into."""
+    return next((found[1] for line in lines_of(names) if (found := COPY.match(line))), "my-case")
+
+
 def fences(names: tuple[str, ...]) -> Iterator[tuple[Path, str, str, str]]:
     """Page, language, title and text of every block of some pages."""
     for page in (page for name in names for page in PAGES if page.name == name):
         yield from ((page, *found) for found in FENCE.findall(page.read_text(encoding="utf-8")))
 
 
-def place(folder: Path, title: str, text: str) -> None:
+def place(case: Path, title: str, text: str) -> None:
     """Write a file of a page where the page says: into the case, beside it if it is a design; name a new mechanism."""
-    case = folder / "my-case"
     if not title:
         with (case / "references.bib").open("a", encoding="utf-8") as file:
             file.write(text)
         return
-    for root in [case] * case.is_dir() + [folder] * title.startswith("designs/"):
+    for root in [case] * case.is_dir() + [case.parent] * title.startswith("designs/"):
         (root / title).parent.mkdir(parents=True, exist_ok=True)
         (root / title).write_text(text, encoding="utf-8")
     head = case / "case.toml"

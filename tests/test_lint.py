@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import antagony
 from antagony import lint
 from antagony.case import open_case
+from antagony.cli import app
 from antagony.lint import CHECKS, Check, Issue, lint_case
 from antagony.parameters import COLUMNS
 
@@ -336,6 +338,24 @@ def test_every_check_has_a_planted_fault() -> None:
 def test_lint_puts_errors_first(tmp_path: Path) -> None:
     faults = {"parts/parameters.tsv": ("used by trials", ""), "case.toml": ('"fall"', '"fal"')}
     assert [issue.level for issue in lint_case(open_case(write_case(tmp_path, **faults)))] == ["error", "warning"]
+
+
+def test_lint_tells_what_it_is_at_before_each_check(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    lint_case(open_case(write_case(tmp_path)), progress=lambda *step: told.append(step))
+    texts, done, totals = zip(*told, strict=True)
+    assert len(told) == len(CHECKS) and texts[0] == "models" and "claims readable" in texts
+    assert done[0] == 0 and sorted({*done}) == [*done] and {done[-1] + 1} == {*totals}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [({}, "0 errors, 0 warnings"), ({"parts/parameters.tsv": ("used by trials", "")}, "0 errors, 1 warning\n"),
+     ({"case.toml": ('"fall"', '"fal"')}, "1 error, 0 warnings")],
+)  # fmt: skip
+def test_lint_counts_as_people_do(fault: dict[str, tuple[str, str]], said: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["lint", "--case", str(write_case(tmp_path, **fault))])
+    assert said in done.stdout
 
 
 def test_the_numbers_of_a_case_are_counted_by_grade(tmp_path: Path) -> None:

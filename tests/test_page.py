@@ -150,7 +150,8 @@ def test_facts_hold_what_the_verdict_and_the_weighing_say(case: Case, verdict: V
             answer.findings,
             answer.assumed,
         )
-        assert told["probability"] == next(iter(weighing.probabilities.values()))[answer.slug]
+        shares = [prior[answer.slug] for prior in weighing.probabilities.values()]
+        assert told["probability"] == {"low": min(shares), "high": max(shares)} and min(shares) < max(shares)
         ours, reference = (weighing.weighed(slug).partial.value for slug in (answer.slug, "unexplained"))
         assert told["partial"]["value"] == pytest.approx(ours - reference)
         agreed = [f["results"][answer.slug]["agrees"] for f in values["findings"]]
@@ -312,6 +313,41 @@ def test_kernels_of_a_release_are_found_without_a_compiler(
         file.write_bytes(file.read_bytes()[:-200])  # damaged: it counts as absent
     with pytest.raises(CompilerError, match="none here"):
         kernels.find_modules(case, facts.models, lambda *given: None)
+
+
+def hide_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with a C compiler only."""
+
+    def refuse() -> Any:  # noqa: ANN401
+        raise CompilerError("none here")
+
+    monkeypatch.setattr(kernels, "find_webassembly_compiler", refuse)
+    monkeypatch.setattr(webassembly, "find_webassembly_compiler", refuse)
+
+
+def test_a_missing_compiler_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(kernels, "FOLDER", tmp_path / "none")
+    hide_compiler(monkeypatch)
+
+    def work(*given: object, **more: object) -> Any:  # noqa: ANN401
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr("antagony.verdict.reach_verdict", work)
+    done = CliRunner().invoke(app, ["page", "-o", str(tmp_path / "page.html"), "--mechanism", "none"])
+    assert isinstance(done.exception, CompilerError), done.exception
+    assert not (tmp_path / "page.html").exists()
+
+
+@needs_compiler
+def test_without_a_compiler_the_kernels_of_a_release_are_enough(
+    case: Case, facts: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "FOLDER", tmp_path / "kernels")
+    kernels.keep_modules(case, facts.models, facts.modules)
+    hide_compiler(monkeypatch)
+    kernels.check_modules(case, RIVALS, drugs_of(case), lambda *given: None)
+    with pytest.raises(CompilerError, match="none here"):
+        kernels.check_modules(case, [*RIVALS, "none"], drugs_of(case), lambda *given: None)
 
 
 def test_other_code_takes_no_shipped_kernel(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

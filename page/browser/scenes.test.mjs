@@ -150,6 +150,50 @@ describe("scenes and mechanisms", needsChromium, () => {
       }
     }));
 
+  test("each rival's probability is the range over the priors, in words and as a bar", () =>
+    using(suite.open(), async (page) => {
+      const { mechanisms, weighing } = readFacts();
+      assert.match(await page.locator(".rivals .key").innerText(), new RegExp(`range over ${weighing.priors.length} stated priors`));
+      const widths = new Set();
+      const told = mechanisms.filter(({ probability }) => probability !== null);
+      assert.ok(told.some(({ probability: { low, high } }) => high - low > 0.1));
+      for (const { id, probability: { low, high } } of told) {
+        const tab = at(page, `mechanism-${id}`);
+        if (low > 0.01 && high - low > 0.01) {
+          const text = (await tab.innerText()).replace(/\s+/g, " "); // what is only heard is in it, too
+          assert.match(text, new RegExp(`probability ?${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)} %$`));
+        }
+        widths.add(await tab.locator(".bar").evaluate((track) => track.clientWidth));
+        const [from, to] = await tab.locator(".bar").evaluate((track) => {
+          const [whole, part] = [track.getBoundingClientRect(), track.firstElementChild.getBoundingClientRect()];
+          return [(part.left - whole.left) / whole.width, (part.right - whole.left) / whole.width];
+        });
+        assert.ok(Math.abs(from - Math.min(low, 0.985)) < 0.01 && Math.abs(to - Math.max(high, from + 0.015)) < 0.01, `${id}: ${from} to ${to}`);
+      }
+      const shown = mechanisms.find(({ id }) => id === "camp_crosstalk").probability;
+      const paper = at(page, "on-paper-0");
+      assert.ok(!(await paper.isVisible()));
+      await page.emulateMedia({ media: "print" });
+      assert.ok(await paper.isVisible());
+      assert.match(await paper.innerText(), new RegExp(`probability ${(100 * shown.low).toFixed(0)} to ${(100 * shown.high).toFixed(0)} %, range over ${weighing.priors.length} stated priors`));
+      assert.equal(widths.size, 1, "bars on tracks of different lengths do not compare");
+    }));
+
+  test("labels of ticks keep clear of the titles above and below", () =>
+    using(suite.open(), async (page) => {
+      const lines = await at(page, "curves").evaluate((svg) =>
+        [...svg.querySelectorAll(".title, .tick")].map((text) => ({ text: text.textContent, title: text.classList.contains("title"), base: text.getScreenCTM().f + text.y.baseVal[0].value })),
+      );
+      const [titles, labels] = [lines.filter(({ title }) => title), lines.filter(({ title }) => !title)];
+      assert.ok(titles.length > 2 && labels.length > titles.length);
+      for (const title of titles) {
+        const above = Math.min(...labels.map(({ base }) => title.base - base).filter((up) => up > 0));
+        const under = Math.min(...labels.map(({ base }) => base - title.base).filter((down) => down > 0));
+        assert.ok(under >= 14, `${title.text}: a label ${under} px below`); // 9 px of digits, 3 of letters that reach down
+        assert.ok(above >= 16, `${title.text}: a label ${above} px above`); // 11 px of letters, and some air
+      }
+    }));
+
   test("without its antagonist a scene is the one without", () =>
     using(suite.open({ hash: "s=ketamine_naltrexone" }), async (page) => {
       const before = await lines(page);

@@ -146,7 +146,7 @@ export interface Mechanism {
   explains: number;
   findings: number;
   claimsKept: number; // of Facts.claims
-  probability: number | null;
+  probability: Span | null; // over the stated priors
   partial: { value: number; error: number } | null; // log partial Bayes factor over the reference "unexplained"
   calibrated: boolean;
   assumed: number;
@@ -155,6 +155,12 @@ export interface Mechanism {
   row: number[]; // nominal parameters, one for each kernel.parameters, trial included
   outputs: string[]; // readouts of this mechanism
   parameters: number[]; // indices into Facts.parameters
+}
+
+/** The lowest and the highest of some numbers. */
+export interface Span {
+  low: number;
+  high: number;
 }
 
 export interface Edge {
@@ -233,7 +239,7 @@ export interface FindingResult {
 }
 
 export interface Weighing {
-  prior: string; // which prior Mechanism.probability is of, in words
+  priors: string[]; // those that Mechanism.probability spans, in words
   sentences: string[];
   fragile: string[];
 }

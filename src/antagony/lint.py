@@ -49,11 +49,17 @@ class Issue:
 
 
 Check = Callable[[Case], Iterator[Issue]]
+Progress = Callable[[str, int, int], None]
 
 
-def lint_case(case: Case) -> list[Issue]:
-    """Issues of all checks, errors first; an empty list means a sound case."""
-    found = [issue for check in CHECKS for issue in check(case)]
+def lint_case(case: Case, *, progress: Progress | None = None) -> list[Issue]:
+    """Issues of all checks, errors first; an empty list means a sound case. `progress` is told before each check."""
+    tell = progress or (lambda text, done, total: None)
+    efforts = [COMPOSING.get(check, 1) for check in CHECKS]
+    found: list[Issue] = []
+    for i, check in enumerate(CHECKS):
+        tell(check.__name__.removeprefix("check_").replace("_", " "), sum(efforts[:i]), sum(efforts))
+        found += check(case)
     return sorted(dict.fromkeys(found), key=lambda issue: issue.level)
 
 
@@ -580,3 +586,6 @@ CHECKS: tuple[Check, ...] = (
     check_probes,
     check_trial,
 )
+
+COMPOSING: Mapping[Check, int] = {check_models: 50, check_variants: 50, check_claims_readable: 50}
+"""Checks that compose many models, and how many of the others' steps such a one counts for in a bar of progress."""

@@ -179,7 +179,8 @@ def page(
     from ..design_report import read_ranking
     from ..page.document import read_shell, write_page
     from ..page.facts import gather_facts
-    from ..page.kernels import keep_modules
+    from ..page.kernels import check_modules, keep_modules
+    from ..page.scenes import drugs_of
     from ..verdict import reach_verdict
 
     check_ending(out, (".html", ".htm"))
@@ -189,6 +190,7 @@ def page(
     shell = read_shell()
     weighed = _stored_answer(opened, mechanism, None, seed)
     with show_progress() as report_progress:
+        check_modules(opened, mechanism or list(opened.wirings), drugs_of(opened), report_progress)
         answer = reach_verdict(
             opened, mechanisms=mechanism, draws=draws, patients=patients, seed=seed, progress=report_progress
         )

@@ -85,7 +85,8 @@ def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
     from ..lint import describe_grades, lint_case
 
     opened = open_case(case)
-    issues = lint_case(opened)
+    with show_progress() as tell:
+        issues = lint_case(opened, progress=tell)
     if as_json:
         print_json([{"level": i.level, "where": i.where, "message": i.message} for i in issues])
     else:
@@ -93,7 +94,11 @@ def lint(case: CaseOption = None, as_json: JsonOption = False) -> None:
         for issue in issues:
             console.print(f"{issue.level}: {issue.where}: {issue.message}", markup=False, soft_wrap=True)
         errors = sum(issue.level == "error" for issue in issues)
-        console.print(f"{opened.title}: {errors} errors, {len(issues) - errors} warnings")
+        console.print(f"{opened.title}: {_count(errors, 'error')}, {_count(len(issues) - errors, 'warning')}")
         console.print(describe_grades(opened), soft_wrap=True)
     if any(issue.level == "error" for issue in issues):
         raise typer.Exit(1)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"

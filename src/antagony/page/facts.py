@@ -336,9 +336,13 @@ def _shown(value: float) -> float:
 # --- results of other questions --------------------------------------------------------------------------------------
 
 
-def _probabilities(weighing: Weighing | None) -> dict[str, float]:
-    """Probabilities under the first stated prior."""
-    return {} if weighing is None else dict(next(iter(weighing.probabilities.values())))
+def _probabilities(weighing: Weighing | None) -> dict[str, dict[str, float]]:
+    """The lowest and the highest probability of each rival over the stated priors: never one number."""
+    found: dict[str, list[float]] = {}
+    for shares in weighing.probabilities.values() if weighing else ():
+        for slug, share in shares.items():
+            found.setdefault(slug, []).append(share)
+    return {slug: {"low": min(shares), "high": max(shares)} for slug, shares in found.items()}
 
 
 def _partial(weighing: Weighing | None, slug: str) -> dict[str, float] | None:
@@ -352,10 +356,9 @@ def _partial(weighing: Weighing | None, slug: str) -> dict[str, float] | None:
 def _weighing(weighing: Weighing | None) -> dict[str, Any] | None:
     if weighing is None:
         return None
-    prior = next(iter(weighing.probabilities))
     titles = {w.slug: w.title for w in weighing.mechanisms}
     return {
-        "prior": weighing.prior_titles.get(prior, prior),
+        "priors": [weighing.prior_titles.get(prior, prior) for prior in weighing.probabilities],
         "sentences": [name_by_title(line, titles) for line in weighing.sentences],
         "fragile": [name_by_title(line, titles) for line in weighing.fragile],
     }

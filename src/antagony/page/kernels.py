@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Case
+from ..errors import CompilerError
 from ..files import write_whole
-from ..kernel.webassembly import WebAssembly, build_webassembly
+from ..kernel.webassembly import WebAssembly, build_webassembly, find_webassembly_compiler
 from ..mechanism import Mechanism
 
 PACKAGE = Path(__file__).parent.parent
@@ -28,6 +29,19 @@ CODE = (
 """What turns a case into a module: a shipped module is of this very code."""
 
 NAMES = ("states", "parameters", "inputs", "outputs")
+
+
+def check_modules(
+    case: Case, slugs: Sequence[str], drugs: Sequence[str], tell: Callable[[str, int, int], None]
+) -> None:
+    """Raise CompilerError if a module neither ships nor can be compiled: said before a page's minutes of work."""
+    try:
+        find_webassembly_compiler()
+    except CompilerError:
+        for i, slug in enumerate(slugs):
+            tell(f"{slug}: WebAssembly", i, len(slugs))
+            if _read(_path(case, case.mechanism(slug, drugs))) is None:
+                raise
 
 
 def find_modules(
