@@ -151,6 +151,17 @@ def test_trial_says_what_cannot_be_run(arguments: tuple[str, ...], said: str) ->
     assert said in done.stderr
 
 
+def test_simulate_says_what_the_case_lacks_and_what_it_has() -> None:
+    """The nearest name first, then readouts: no alphabetical list that is cut."""
+    given = "ketamine 0.5 mg/kg iv over 40 min"
+    wrong = run("simulate", "gatedsurge", given)
+    assert 'the case ketamine has no mechanism "gatedsurge"; did you mean "gated_surge"?' in wrong.stderr
+    near = run("simulate", "none", given, "-o", "mtor1").stderr.replace("\n", " ")
+    assert 'none has no output "mtor1"; did you mean "mtorc1"? Its readouts: ketamine_eq' in near
+    far = run("simulate", "none", given, "-o", "quux").stderr.replace("\n", " ")
+    assert 'none has no output "quux". Its readouts:' in far and "score" in far and "..." not in far
+
+
 # --- claims as one matrix --------------------------------------------------------------------------------------------
 
 
