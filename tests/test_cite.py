@@ -28,6 +28,7 @@ from antagony.origin import read_result
 from antagony.printing import write_matrix, write_run
 from antagony.trial import compare_study, simulate_trial
 from antagony.trial_report import write_trials
+from antagony.verdict import read_bibliography
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(antagony.__file__).parent
@@ -297,3 +298,38 @@ def test_the_command_prints_and_writes(tmp_path: Path) -> None:
     assert target.read_text(encoding="utf-8") == shown.stdout
     with pytest.raises(ReportError, match=r"unknown ending .*; use \.bib"):
         runner.invoke(app, ["cite", "--out", "sources.txt"], catch_exceptions=False)
+
+
+# --- titles that are none --------------------------------------------------------------------------------------------
+
+
+def test_entries_that_describe_a_paper_are_named_at_the_head(case: Case) -> None:
+    """Counted in the file itself; a letter whose note says something else is not among them."""
+    text = cite_results(case)
+    head, _, rest = text.partition("\n")
+    told = set(head.rpartition(": ")[2].split(", "))
+    lines = (case.folder / "references.bib").read_text(encoding="utf-8").splitlines()
+    wanted = {key for line in lines if "short description" in line for key in re.findall(r"^@\w+\{(\w+),", line)}
+    assert head.startswith("% ") and "in place of the paper's title" in head and "DOI" in head
+    assert told == wanted & set(keys_of(text)) and len(told) > 45
+    assert "wang_kaplin_2019" not in told and "%" not in rest.split("@")[0]
+    assert all("short description" in read(text).entries[key].fields["note"] for key in told)
+
+
+def test_a_described_entry_gets_a_note_and_a_case_without_any_no_comment(folder: Path, example: Case) -> None:
+    assert cite_results(example, ["trip"]).startswith("@")
+    file = folder / "references.bib"
+    key = order_of(folder)[0]
+    text = file.read_text(encoding="utf-8")
+    entry = re.search(rf"@\w+\{{{key},", text)
+    assert entry is not None
+    file.write_text(text.replace(entry[0], f"{entry[0]} comment = {{Short description}},", 1), encoding="utf-8")
+    cited = cite_results(open_case(folder))
+    assert cited.startswith("% 1 of ") and cited.partition("\n")[0].endswith(f": {key}")
+    assert read(cited).entries[key].fields["note"].startswith("short description")
+
+
+def test_lists_of_sources_mark_a_title_that_is_a_description(case: Case) -> None:
+    told = read_bibliography(case)
+    assert "a crossover trial [description, not its title]. Am J Psychiatry" in told["williams_2018"]
+    assert "description" not in told["wang_kaplin_2019"]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -149,6 +150,37 @@ def test_trial_says_what_cannot_be_run(arguments: tuple[str, ...], said: str) ->
     done = run("trial", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_simulate_says_what_the_case_lacks_and_what_it_has() -> None:
+    """The nearest name first, then readouts: no alphabetical list that is cut."""
+    given = "ketamine 0.5 mg/kg iv over 40 min"
+    wrong = run("simulate", "gatedsurge", given)
+    assert 'the case ketamine has no mechanism "gatedsurge"; did you mean "gated_surge"?' in wrong.stderr
+    near = run("simulate", "none", given, "-o", "mtor1").stderr.replace("\n", " ")
+    assert 'none has no output "mtor1"; did you mean "mtorc1"? Its readouts: ketamine_eq' in near
+    far = run("simulate", "none", given, "-o", "quux").stderr.replace("\n", " ")
+    assert 'none has no output "quux". Its readouts:' in far and "score" in far and "..." not in far
+
+
+def test_simulate_names_the_statistic_of_many_patients_and_shows_their_spread(tmp_path: Path) -> None:
+    """Mean and 5 to 95 % as the file of the same run gives them."""
+    asked = ("simulate", "none", KETAMINE, "--points", "3", "--patients", "20", "--seed", "4")
+    shown = run(*asked).stdout
+    assert "Mean over 20 patients (seed 4); in brackets 5 to 95 % of the patients." in " ".join(shown.split())
+    assert run(*asked, "--out", str(tmp_path / "run.csv")).returncode == 0
+    with (tmp_path / "run.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(float(row["time"]), float(row["score"])) for row in csv.DictReader(file)]
+    last = np.array([score for time, score in rows if time == max(time for time, _ in rows)])
+    low, high = np.quantile(last, [0.05, 0.95])
+    assert last.size == 20 and low < high
+    assert f"{last.mean():.4g} ({low:.4g} to {high:.4g})" in shown
+    alone = run(*asked[:5]).stdout
+    assert "Mean over" not in alone and " to " not in alone
+    plotted = run(*asked, "--plot").stdout
+    assert "Mean over 20 patients (seed 4)." in plotted
+    drawn = " ".join(run(*asked, "--draws", "5").stdout.split())
+    assert "Mean over 20 patients (seed 4) and 5 draws (seed 4); in brackets 5 to 95 % of the draws" in drawn
 
 
 # --- claims as one matrix --------------------------------------------------------------------------------------------

@@ -39,6 +39,16 @@ def test_parts_that_do_not_join_are_refused_with_their_place(texts: list[Text], 
         join("m", PRELUDE, texts, {})
 
 
+def test_a_row_with_an_unknown_unit_is_named_with_its_file_and_line(case: Case) -> None:
+    row = replace(case.shared["score_max"], unit="mg")
+    text = Text("y.ant", "y := score_max; y has dimensionless;")
+    with pytest.raises(CompositionError) as refused:
+        join("m", PRELUDE, [text], {"score_max": row})
+    said = str(refused.value)
+    assert f'parameters.tsv, line {row.line}: the parameter "score_max" uses the unit "mg"' in said
+    assert said.endswith("which the prelude does not define")
+
+
 @pytest.mark.parametrize("drugs", [(), ("ketamine",), ("naltrexone", "morphine"), "all"])
 def test_every_mechanism_composes_with_sound_units(case: Case, drugs: tuple[str, ...]) -> None:
     for slug in case.wirings:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,21 @@ def test_the_header_is_checked(tmp_path: Path) -> None:
         read_parameters(tmp_path / "parameters.tsv")
     with pytest.raises(ParameterError, match="cannot be read"):
         read_parameters(tmp_path / "absent.tsv")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda line: line.replace("\t", " "), r"line 2 has 1 column, 12 are needed, with tabs between$"),
+        (lambda line: line.replace("\t", " ", 3), r"line 2 has 9 columns, 12 are needed, with tabs between$"),
+        (lambda line: line.replace("\tloss", " loss"), r"line 2 has 11 columns, 12 are needed, .* neither 0 nor 1"),
+    ],
+)
+def test_a_row_that_lacks_tabs_is_told_how_many_columns_it_has(
+    tmp_path: Path, change: Callable[[str], str], said: str
+) -> None:
+    path = table(tmp_path, ROW)
+    head, row, *_ = path.read_text(encoding="utf-8").split("\n")
+    path.write_text(f"{head}\n{change(row)}\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match=said):
+        read_parameters(path)

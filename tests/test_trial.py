@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import antagony.trial as trial_module
 from antagony.case import Case
@@ -17,6 +19,7 @@ from antagony.design import IDEAL, REALISTIC, Dropout, Enrolment, Estimand, Plan
 from antagony.errors import StudyError
 from antagony.study import Arm, Design, Trial, TrialNumber, trial_values
 from antagony.trial import TrialRun, compare_study, simulate_trial, true_effects
+from antagony.trial_report import print_trials, trial_rows
 
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
 NALTREXONE = "naltrexone 50 mg po at -45 min"
@@ -372,3 +375,29 @@ def test_a_visit_may_not_reach_into_the_first_dose_of_the_next_period(case: Case
     late = plan("crossover", arms, (3, 3), washout=240.0, visits=(24.0, 240.0))
     with pytest.raises(StudyError, match=r"key design.visits: the next period begins 0.75 h before"):
         simulate_trial(case, "none", late, replicates=1, uncertain=False)
+
+
+def test_a_finding_on_another_scale_is_estimated_and_shown_in_its_own_points(case: Case) -> None:
+    """HAM-D6 ends at 22 and HAM-D17 at 52: one latent score, so estimates differ by 22/52 and p not at all."""
+    run = simulate_trial(case, "nmda_rest", case.plan("williams_2018"), replicates=30, uncertain=False)
+    six, seventeen = (run.estimates.sel(estimand=name) for name in ("hamd6_24h", "hamd17_24h"))
+    for column in ("value", "se", "low", "high"):
+        np.testing.assert_allclose(six[column], seventeen[column] * 22 / 52, rtol=1e-12)
+    np.testing.assert_allclose(six["p"], seventeen["p"], rtol=1e-9)
+    assert dict(zip(run.estimates.estimand.values, run.estimates.scale.values, strict=True)) == {
+        "hamd6_24h": "HAM-D6", "hamd6_72h": "HAM-D6", "hamd17_24h": "HAM-D17", "hamd17_72h": "HAM-D17",
+        "responders_24h": "share",
+    }  # fmt: skip
+    answers = [(run, compare_study(case, run))]
+    found = {c.finding.id: c for c in answers[0][1]}
+    middle = float(np.median(six["value"].to_numpy()[np.isfinite(six["value"].to_numpy())]))
+    assert found["hamd6_24h"].predicted == pytest.approx(middle)
+    truth = true_effects(case, "nmda_rest", case.plan("williams_2018"), patients=64)
+    assert truth["hamd6_24h"].value == pytest.approx(truth["hamd17_24h"].value * 22 / 52)
+    for shown in (answers, [*answers, *answers]):
+        console = Console(width=120, record=True, file=io.StringIO())
+        print_trials(shown, console)
+        text = console.export_text()
+        assert "HAM-D6" in text and "points" in text
+        assert "HAM-D6 (0 to 22) and HAM-D17 (0 to 52) share one latent score" in text
+    assert {row["estimand"]: row["score_max"] for row in trial_rows(answers)}["hamd6_24h"] == 22

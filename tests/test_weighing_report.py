@@ -31,6 +31,7 @@ from antagony.cli import app
 from antagony.condition import Condition
 from antagony.errors import CaseError, PosteriorError, ReportError
 from antagony.posterior.answer import Findings, Learned, Number, Part, Sweep, Weighed, Weighing
+from antagony.posterior.sentences import main_sentences
 from antagony.report import write_report
 from antagony.study import Arm, Design, Finding, Study, Trial
 from antagony.verdict import MechanismVerdict, Settings, Verdict
@@ -561,3 +562,49 @@ def test_the_command_weighs_prints_and_writes(
     }  # fmt: skip
     result = run(app, ["weigh", "--mechanism", "none", "--json"])
     assert json.loads(result.stdout) == weighing_table(weighing)
+
+
+# --- what an effort leaves out, and what too few draws can tell ------------------------------------------------------
+
+
+def test_an_effort_without_alternatives_says_so_first_and_marks_the_rows(case: Case, tmp_path: Path) -> None:
+    """nmda_rest has alternative equations, camp_crosstalk has none; standard leaves out nothing."""
+    quick = plan_weighing(case, ["camp_crosstalk", "nmda_rest"], "quick", None)
+    assert "quick weighs base equations only: nmda_rest has alternatives" in quick
+    assert "base equations" not in plan_weighing(case, ["camp_crosstalk", "nmda_rest"], "standard", None)
+    assert "base equations" not in plan_weighing(case, ["camp_crosstalk"], "quick", None)
+
+
+def test_rows_without_their_alternatives_are_marked_in_every_face(weighing: Weighing, tmp_path: Path) -> None:
+    left = replace(weighing, base_only=("gated_surge",))
+    left = replace(left, sentences=main_sentences(left))
+    assert left.sentences[0].startswith("The effort quick weighs base equations only: gated_surge has alternatives")
+    text = shown(left, 100)
+    assert text.index("weighs base equations only") < text.index("Rivals, most probable first")
+    row = text[text.index("Rivals, most probable first") :]
+    assert re.search(r"gated_surge[^\n]*\n\W*\(base only\)", row) and row.count("(base only)") == 2  # its class too
+    assert "base only" not in shown(weighing, 100)
+    page = write_weighing(left, tmp_path / "left.html").read_text(encoding="utf-8")
+    assert re.search(r'<code>gated_surge</code> <span class="tag">base only</span>', page)
+    assert "base only" not in write_weighing(weighing, tmp_path / "whole.html").read_text(encoding="utf-8")
+    assert "gated_surge" in weighing_table(left)["base_only"] and "(base only)" in left._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("gap", "error", "counting", "said"),
+    [
+        (math.log(13), 0.05, 97.0, "The studies tell opioid_potentiation from gated_surge"),
+        (math.log(13), 0.2, 97.0, "The studies hardly tell"),  # 13/exp(0.4) is 8.7
+        (math.log(13), 0.05, 19.0, "Too few draws count (19 for gated_surge) to tell opioid_potentiation from gated_"),
+        (math.log(2), 0.05, 97.0, "The studies cannot tell"),
+    ],
+)
+def test_rivals_are_told_apart_only_by_enough_draws_and_beyond_the_error(
+    weighing: Weighing, gap: float, error: float, counting: float, said: str
+) -> None:
+    first, second, *others = weighing.mechanisms
+    partial = Number(first.partial.value - gap, error)
+    first = replace(first, partial=Number(first.partial.value, 0.0))
+    changed = replace(weighing, mechanisms=(first, replace(second, partial=partial, counting=counting), *others))
+    (sentence,) = (s for s in main_sentences(changed) if "opioid_potentiation from gated_surge" in s)
+    assert sentence.startswith(said), sentence

@@ -26,11 +26,14 @@ RESPONSE = 0.5
 """Fall of the rating, as a share of baseline, that counts as response in summaries and between stages."""
 
 
-def estimate_all(plan: Plan, rated: Array, level: float = 0.95) -> xr.Dataset:
-    """Every estimand in every replicate: value, se, low, high, p, used, over (estimand, replicate)."""
+def estimate_all(plan: Plan, rated: Array, top: float, level: float = 0.95) -> xr.Dataset:
+    """Every estimand in every replicate: value, se, low, high, p, used, over (estimand, replicate), on its own `scale`.
+
+    `top` is the largest score of the trial's scale, in whose points `rated` is.
+    """
     import xarray as xr
 
-    found = [estimate(plan, estimand, rated) for estimand in plan.estimands]
+    found = [estimate(plan, e, rated).times(scale_factor(e, top)) for e in plan.estimands]
     intervals = [one.interval(level) for one in found]
     columns = {
         "value": [e.value for e in found],
@@ -40,15 +43,35 @@ def estimate_all(plan: Plan, rated: Array, level: float = 0.95) -> xr.Dataset:
         "p": [e.p_value() for e in found],
         "used": [e.used for e in found],
     }
-    coordinates = {"estimand": [e.id for e in plan.estimands], "replicate": np.arange(len(rated))}
+    coordinates = {
+        "estimand": [e.id for e in plan.estimands],
+        "replicate": np.arange(len(rated)),
+        "scale": ("estimand", [scale_name(plan, e) for e in plan.estimands]),
+    }
     own = "that of the estimand: points of its scale, or 1 of a share"
     units = {"value": own, "se": own, "low": own, "high": own, "p": "1", "used": "patients"}
     axes = ("estimand", "replicate")
     return xr.Dataset({name: (axes, np.array(v), {"units": units[name]}) for name, v in columns.items()}, coordinates)
 
 
+def scale_factor(estimand: Estimand, top: float) -> float:
+    """What a point of the trial's scale, with the largest score `top`, is on the estimand's own.
+
+    Exact, as raters err on the logit of score/max: two scales of one latent severity show the same share of their max.
+
+    >>> scale_factor(Estimand("hamd6", ("a", "b"), 24.0, scale="HAM-D6", score_max=22.0), 52.0) == 22 / 52
+    True
+    """
+    return 1.0 if estimand.measure == "responders" else (estimand.score_max or top) / top
+
+
+def scale_name(plan: Plan, estimand: Estimand) -> str:
+    """In what an estimate is counted: points of a scale, or the share of patients who responded."""
+    return "share" if estimand.measure == "responders" else estimand.scale or plan.trial.scale
+
+
 def estimate(plan: Plan, estimand: Estimand, rated: Array) -> Estimate:
-    """One estimand by the analysis that its design asks for.
+    """One estimand by the analysis that its design asks for, in points of the scale of `rated`.
 
     Responders: difference of shares, whoever left counts as none. One arm: mean change. Crossover: within patients.
     Sequential: stages weighed. Otherwise between arms, adjusted for baseline and for dropout at random; of four arms
@@ -220,13 +243,13 @@ def _statistic(plan: Plan, finding: Finding, rated: Array, estimates: xr.Dataset
     value = estimates["value"].sel(estimand=finding.id).to_numpy()
     match finding.kind:
         case "contrast" | "change" | "direction" | "none_different":
-            return value * (finding.score_max or top) / top
+            return value
         case "responders":
             return value
         case "standardised":
             time = finding.time or 0.0
             spread = [np.nanvar(_ratings_of(plan, a, time, rated)[:, :, -1], axis=1, ddof=1) for a in finding.arms]
-            return value / np.sqrt(np.mean(spread, axis=0))
+            return value * top / (finding.score_max or top) / np.sqrt(np.mean(spread, axis=0))  # the trial's points
         case "odds_ratio":
             return _log_odds(plan, finding, rated)
     return None

@@ -37,6 +37,7 @@ LONGEST = 200  # [byte] of a file's name
 REPORT_FILE = "report.toml"  # what figures and reports show
 ANNOTATIONS_FILE = "annotations.tsv"  # what symbols stand for in public databases
 WEEK = 168.0  # h
+FAR = 100.0  # times the largest usual dose: nobody has studied the like
 
 
 class _Strict(BaseModel):
@@ -310,7 +311,7 @@ class Case:
         names = slug.split("+")
         for name in names:
             if name not in self.wirings:
-                raise CaseError(f'{self.folder.name} has no mechanism "{name}"{near_miss(name, self.wirings)}')
+                raise CaseError(f'the case {self.folder.name} has no mechanism "{name}"{near_miss(name, self.wirings)}')
         if len(set(names)) < len(names):
             raise CaseError(f'"{slug}" names a mechanism twice; a mixture is of different ones')
         return self.wirings[slug] if len(names) == 1 else _mixture(slug, [self.wirings[name] for name in names])
@@ -324,7 +325,7 @@ class Case:
         if name.endswith(".toml"):
             return read_plan(name)
         known = (*self.designs, *self.studies)
-        raise CaseError(f'{self.folder.name} has no design or study "{name}"{near_miss(name, known)}')
+        raise CaseError(f'the case {self.folder.name} has no design or study "{name}"{near_miss(name, known)}')
 
     def regimen(self, text: str) -> Regimen:
         """Prescription text -> regimen, its drugs and routes checked against the case."""
@@ -345,7 +346,8 @@ class Case:
                 spelt.append(probe)
                 continue
             if probe.name not in self.probes:
-                raise CaseError(f'{self.folder.name} has no probe "{probe.name}"{near_miss(probe.name, self.probes)}')
+                miss = near_miss(probe.name, self.probes)
+                raise CaseError(f'the case {self.folder.name} has no probe "{probe.name}"{miss}')
             known = self.probes[probe.name]
             start, until = probe.start, probe.until
             if until is None and known.lasts is not None:
@@ -424,7 +426,7 @@ class Case:
         while stack:
             name = stack.pop()
             if name not in self.drugs:
-                raise CaseError(f'{self.folder.name} has no drug "{name}"{near_miss(name, self.drugs)}')
+                raise CaseError(f'the case {self.folder.name} has no drug "{name}"{near_miss(name, self.drugs)}')
             if name not in wanted:
                 wanted.add(name)
                 stack += self.drugs[name].requires
@@ -560,6 +562,11 @@ def _mixture(slug: str, wirings: Sequence[Wiring]) -> Wiring:
     )
 
 
+def _full_amount(amount: float, per_kg: bool) -> float:
+    """A dose [mg] for a patient of 70 kg."""
+    return amount * 70 if per_kg else amount
+
+
 def _label_notes(drug: Drug, label: Label, regimen: Regimen) -> Iterator[str]:
     """How the doses of one drug by a label's route differ from the label."""
     from .units import parse_dose
@@ -568,7 +575,11 @@ def _label_notes(drug: Drug, label: Label, regimen: Regimen) -> Iterator[str]:
     given = [dose for dose in regimen.doses if (dose.drug, dose.route) == (drug.name, label.route)]
     for amount, per_kg in sorted({(dose.amount, dose.per_kg) for dose in given} - usual):
         unit = "mg/kg" if per_kg else "mg"
-        yield f"{drug.name} {amount:g} {unit} is not one of the usual doses ({', '.join(label.doses)})"
+        told, known = f"{drug.name} {amount:g} {unit}", ", ".join(label.doses)
+        if usual and _full_amount(amount, per_kg) >= FAR * max(_full_amount(*dose) for dose in usual):
+            yield f"{told} is far outside any dose studied here (usual: {known}): an extrapolation"
+        else:
+            yield f"{told} is not one of the usual doses ({known})"
     times = sorted(float(t) for dose in given for t in dose.times)
     if label.max_per_week and any(b - a < WEEK for a, b in zip(times, times[label.max_per_week :], strict=False)):
         yield f"{drug.name} is given more than {label.max_per_week} times within a week"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .case import Case
 from .errors import AntagonyError, CaseError, near_miss
 from .origin import OF_KIND, Used, read_result
+from .verdict import DESCRIBED, is_described
 
 if TYPE_CHECKING:
     from bibtexparser.library import Library
@@ -32,15 +33,16 @@ def cite_results(case: Case, words: Sequence[str] = ()) -> str:
 
     Each word is a mechanism of the case or a file that the program wrote. Program first, then the case, the methods,
     and the case's sources in the order and under the keys of its references.bib. Raises CaseError for a result of
-    another case or an unknown word, ReportError for a file that does not say what it was made from.
+    another case or an unknown word, ReportError for a file that does not say what it was made from. A comment at the
+    head names the entries that hold a description in place of the paper's title.
     """
     results = [_read_word(case, word) for word in words] or [_whole(case)]
     wanted = frozenset[str]().union(*(used.parts for used in results))
     keys = {key for used in results for key in _source_keys(case, used)}
     methods = [_without(e, "keywords") for e in _parse(METHODS).entries if e["keywords"] in wanted]
-    sources = _chosen(case, keys)
+    sources = [_noted(entry) for entry in _chosen(case, keys)]
     versions = sorted({used.version for used in results})
-    return _printable(_write([*map(_program, versions), _case_entry(case), *methods, *sources]))
+    return _printable(_head(sources) + _write([*map(_program, versions), _case_entry(case), *methods, *sources]))
 
 
 def _read_word(case: Case, word: str) -> Used:
@@ -154,6 +156,33 @@ def _entry(key: str, fields: Mapping[str, str]) -> Entry:
     from bibtexparser.model import Entry, Field
 
     return Entry("misc", key, [Field(name, value) for name, value in fields.items()])
+
+
+def _fields(entry: Entry) -> dict[str, str]:
+    return {field.key.lower(): str(field.value) for field in entry.fields}
+
+
+def _noted(entry: Entry) -> Entry:
+    """The entry, with a note where only a comment says that its title is a description."""
+    from bibtexparser.model import Entry, Field
+
+    fields = _fields(entry)
+    if not is_described(fields) or DESCRIBED in fields.get("note", "").lower():
+        return entry
+    note = "; ".join(part for part in (DESCRIBED, fields.get("note", "")) if part)
+    kept = [field for field in entry.fields if field.key.lower() != "note"]
+    return Entry(entry.entry_type, entry.key, [*kept, Field("note", note)])
+
+
+def _head(entries: Sequence[Entry]) -> str:
+    """One line of comment: whose titles are descriptions; nothing where none is."""
+    described = [entry.key for entry in entries if is_described(_fields(entry))]
+    if not described:
+        return ""
+    return (
+        f"% {len(described)} of {len(entries)} sources hold a description in place of the paper's title, and authors "
+        f'may be cut to "and others"; complete them from the DOI before you print: {", ".join(described)}\n\n'
+    )
 
 
 def _without(entry: Entry, field: str) -> Entry:

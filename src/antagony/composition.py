@@ -111,10 +111,16 @@ def join(name: str, prelude: str, texts: Sequence[Text], parameters: Mapping[str
         raise CompositionError(
             f'"{symbol}" has a row in {parameters[symbol].file} and is given by {givers[symbol]} as well; keep one'
         )
-    values = "\n".join(f"{p} = {parameters[p].nominal!r}; {p} has {parameters[p].unit};" for p in needed)
-    whole = [Text("prelude", prelude), *texts, Text("parameter values", values)]
+    values = [_value_text(parameters[p]) for p in needed]
+    whole = [Text("prelude", prelude), *texts, *values]
     antimony, sbml = _load(name, whole)
     return Joined(antimony, sbml, tuple(needed), frozenset(givers), _state_units(sbml))
+
+
+def _value_text(row: Parameter) -> Text:
+    """A parameter's value and unit as model text, labelled with the row that states them."""
+    label = f'{row.file}, line {row.line}: the parameter "{row.id}"'
+    return Text(label, f"{row.id} = {row.nominal!r}; {row.id} has {row.unit};")
 
 
 def mix(prelude: str, hooks: Sequence[Hook], texts: Mapping[str, Text]) -> list[Text]:

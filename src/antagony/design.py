@@ -50,7 +50,8 @@ class Estimand:
 
     `difference`: of ratings [points], or of readings of another `output` of the model [its unit], each with the error
     `reading`; `responders`: of the shares whose rating fell by `threshold` of baseline. Of animals the sign alone is
-    asked: whether the first arm's mean is lower than the second's.
+    asked: whether the first arm's mean is lower than the second's. `scale` and `score_max`: of another scale than the
+    trial's, on which a published finding was rated; it shows the same latent severity.
     """
 
     id: str
@@ -60,6 +61,8 @@ class Estimand:
     threshold: float = 0.5
     output: str = SCORE
     reading: Reading | None = None
+    scale: str = ""
+    score_max: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,15 +519,28 @@ def plan_study(study: Study, *, washout: float = 720.0) -> Plan:
     sizes, unknown = _sizes(design)
     if unknown:
         notes.append(f"the number of patients is not known; {PATIENTS} a group assumed")
-    estimands = tuple(
-        Estimand(f.id, f.arms, float(f.time or 0.0), "responders" if _is_share(f) else "difference", f.threshold or 0.5)
-        for f in sorted(rated, key=lambda f: (not f.primary, len(f.arms) < 2))
-    )
+    own = study.trial.scale
+    notes += [
+        f"{f.id} was rated on {f.scale}, whose largest score is not stated: shown in points of {own}"
+        for f in rated
+        if f.scale not in ("", own) and f.score_max is None and not _is_share(f)
+    ]
+    estimands = tuple(_asked(f, own) for f in sorted(rated, key=lambda f: (not f.primary, len(f.arms) < 2)))
     visits = tuple(sorted({e.time for e in estimands}))
     origin = f"studies/{study.id}.toml"
     return Plan(
         study.id, study.title, design, study.trial, visits, estimands, sizes, notes=tuple(notes), origin=origin,
         findings=tuple(rated),
+    )  # fmt: skip
+
+
+def _asked(finding: Finding, own: str) -> Estimand:
+    """The estimand behind a published rating, on its own scale where the study states the largest score of that."""
+    measure: Measure = "responders" if _is_share(finding) else "difference"
+    scale = "" if finding.score_max is None or finding.scale == own else finding.scale or f"0-{finding.score_max:g}"
+    return Estimand(
+        finding.id, finding.arms, float(finding.time or 0.0), measure, finding.threshold or 0.5, scale=scale,
+        score_max=finding.score_max,
     )  # fmt: skip
 
 

@@ -98,6 +98,17 @@ def _spelt(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word nearest to one, where any is near.
+
+    >>> nearest("mtorc", ["mtorc1", "score"]), nearest("bdnf", ["mtorc1", "score"])
+    ('mtorc1', None)
+    """
+    short = sorted(name for name in known if len(name) <= WORD)  # time grows with the square of their length
+    close = difflib.get_close_matches(word, short, n=1, cutoff=0.6) if len(word) <= WORD else []
+    return close[0] if close else None
+
+
 def near_miss(word: str, known: Iterable[str]) -> str:
     """Sentence that offers the nearest known word, or lists the first few.
 
@@ -105,9 +116,8 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     '; did you mean "mtorc1"?'
     """
     known = sorted(known)
-    short = [name for name in known if len(name) <= WORD]  # the time it takes grows with the square of their length
-    if len(word) <= WORD and (close := difflib.get_close_matches(word, short, n=1, cutoff=0.6)):
-        return f'; did you mean "{close[0]}"?'
+    if (near := nearest(word, known)) is not None:
+        return f'; did you mean "{near}"?'
     shown = ", ".join(known[:12])
     return f"; known: {shown}{', ...' if len(known) > 12 else ''}" if known else ""
 

@@ -7,7 +7,7 @@ of failed analyses belongs to a design's answer.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -33,6 +33,10 @@ class Estimate:
 
         reach = t.ppf(0.5 + level / 2, np.maximum(self.df, 1)) * self.se
         return self.value - reach, self.value + reach
+
+    def times(self, factor: float) -> Estimate:
+        """The same estimate counted in another unit."""
+        return replace(self, value=self.value * factor, se=self.se * factor)
 
     def p_value(self) -> Array:
         """Two-sided p against no difference (replicate)."""

@@ -22,6 +22,7 @@ from .report import Drawing, page_environment, show_number
 from .sensitivity import LEVEL
 from .simulation import UNIT_SCALE
 from .units import format_time
+from .verdict import DESCRIBED_MARK
 from .verification import TIGHTER
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def render_report(report: ModelReport) -> str:
     figures = {c.slug: _figures(c, report) for c in report.chapters}
     return environment.get_template("report.html.j2").render(
         report=report,
+        described_mark=DESCRIBED_MARK,
         case=report.case,
         settings=report.settings,
         number=Numbering(),

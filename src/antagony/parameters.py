@@ -194,7 +194,7 @@ def read_parameters(path: Path | str) -> dict[str, Parameter]:
             if parameter.id in found:
                 raise ParameterError(f'"{parameter.id}" stands already in line {found[parameter.id].line}')
         except ParameterError as error:
-            raise ParameterError(f"{path}, line {line}: {error}") from None
+            raise ParameterError(f"{path}, line {line}{_too_few(header, cells, error)}") from None
         found[parameter.id] = parameter
     return found
 
@@ -207,6 +207,17 @@ def _check_header(header: list[str], path: Path) -> None:
             raise ParameterError(f'{path}, line 1: the column "{column}" stands there twice')
     if missing := [column for column in COLUMNS if column not in header]:
         raise ParameterError(f"{path}, line 1: missing column {', '.join(missing)}; tabs must separate the columns")
+
+
+def _too_few(header: list[str], cells: list[str], error: ParameterError) -> str:
+    """What is wrong with a row: that a tab was left out or is a space, where that may be why; and what else was read.
+
+    Editors drop tabs at a line's end, so only a row that lacks its grade, which every row has, lacks a tab for certain.
+    """
+    if len(cells) >= len(header):
+        return f": {error}"
+    few = f" has {len(cells)} column{'s' * (len(cells) > 1)}, {len(header)} are needed, with tabs between"
+    return few if len(cells) <= header.index("grade") else f"{few}: {error}"
 
 
 def _read_row(header: list[str], cells: list[str], path: Path, line: int) -> Parameter:

@@ -327,6 +327,7 @@ def _plot_run(run: xr.Dataset) -> None:
     for values in run.data_vars.values():
         arms = {str(arm)[:60]: values.sel(arm=arm).mean(("draw", "subject")) for arm in run.arm.to_numpy()}
         _draw_curves(run.time.to_numpy().tolist(), arms, str(values.attrs["long_name"]), "h")
+    _say_statistic(run, spread=False)
 
 
 def _draw_curves(times: list[float], curves: Mapping[str, xr.DataArray], title: str, below: str) -> None:
@@ -356,6 +357,37 @@ def _draw_curves(times: list[float], curves: Mapping[str, xr.DataArray], title: 
     figure.show(colorless=not sys.stdout.isatty())
 
 
+def _spread_of(run: xr.Dataset | xr.DataArray) -> str | None:
+    """Over what a run's 5 to 95 % is taken: its draws, else its patients; None where there is one of each."""
+    return "draw" if run.sizes["draw"] > 1 else "subject" if run.sizes["subject"] > 1 else None
+
+
+def _spread_text(values: xr.DataArray) -> str:
+    """Mean over draws and patients, with 5 to 95 % of the draws' means over patients, or of the patients."""
+    mean, spread = f"{float(values.mean()):.4g}", _spread_of(values)
+    if spread is None:
+        return mean
+    each = values.mean("subject") if spread == "draw" else values.isel(draw=0)
+    low, high = (float(each.quantile(q)) for q in (0.05, 0.95))
+    return f"{mean} ({low:.4g} to {high:.4g})"
+
+
+def _say_statistic(run: xr.Dataset, *, spread: bool = True) -> None:
+    """What a number of many patients or draws is, how many these were, and with which seed."""
+    draws, patients = run.sizes["draw"], run.sizes["subject"]
+    counted = [
+        f"{size} {what}" + (f" (seed {run.attrs[seed]})" if run.attrs[seed] >= 0 else "")
+        for size, what, seed in ((patients, "patients", "population_seed"), (draws, "draws", "draw_seed"))
+        if size > 1
+    ]
+    if not counted:
+        return
+    within = ", of the mean over patients in each" if patients > 1 else ""
+    of = f"draws{within}" if draws > 1 else "patients"
+    band = f"; in brackets 5 to 95 % of the {of}" if spread else ""
+    show_console().print(f"Mean over {' and '.join(counted)}{band}.", markup=False, highlight=False)
+
+
 def _print_run(run: xr.Dataset) -> None:
     from rich.table import Table
 
@@ -367,10 +399,10 @@ def _print_run(run: xr.Dataset) -> None:
         table.add_column("h", justify="right")
         for arm in run.arm.to_numpy():
             table.add_column(str(arm), justify="right")
-        means = values.mean(("draw", "subject"))
         for i, t in enumerate(run.time.to_numpy()):
-            table.add_row(f"{t:.3g}", *(f"{float(v):.4g}" for v in means[:, i]))
+            table.add_row(f"{t:.3g}", *(_spread_text(values.isel(arm=k, time=i)) for k in range(run.arm.size)))
         show_console().print(table)
+    _say_statistic(run)
     a = run.attrs
     show_console().print(
         f"{a['mechanism']} ({a['variants']}), {a['assumed_numbers']} assumed numbers, "

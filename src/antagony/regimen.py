@@ -40,6 +40,9 @@ _LARGEST_DOSE = 1e5  # mg, or mg/kg x 70 kg: nobody gives 100 g; a slipped unit 
 _LATEST = 1e6  # h, a century
 _MOST_DOSES = 10_000
 _REFERENCE_BODYWEIGHT = 70.0  # kg, only to judge whether a dose per kg is absurd
+_NO_UNIT = 'the unit is missing after "{}", such as mg or mg/kg'
+_PLAIN = re.compile(r"[+-]?[\d.]+")
+_USUAL_ROUTES = frozenset({"iv", "im", "sc", "po", "sl", "nasal"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -243,6 +246,9 @@ def _parse_dose(clause: str, drugs: Mapping[str, Collection[str]] | None) -> Dos
     words = (found["amount"] + (found["rest"] or "")).split()
     if not re.search(r"[A-Za-z\u00b5\u03bc]", words[0].lstrip("+-0123456789.eE")) and len(words) > 1:
         words = [f"{words[0]} {words[1]}", *words[2:]]
+    number, _, unit = words[0].partition(" ")
+    if (not unit and _PLAIN.fullmatch(number)) or _MODIFIER.fullmatch(unit) or unit in _routes(drugs):
+        raise RegimenError(_NO_UNIT.format(number))
     amount, per_kg = parse_dose(words[0])
     if len(words) < 2 or _MODIFIER.fullmatch(words[1]):
         raise RegimenError(f'the route is missing after "{words[0]}", such as iv, po or nasal')
@@ -250,6 +256,11 @@ def _parse_dose(clause: str, drugs: Mapping[str, Collection[str]] | None) -> Dos
     if drugs is not None and route not in drugs[drug]:
         raise RegimenError(f'{drug} has no route "{route}"{near_miss(route, drugs[drug])}')
     return Dose(drug, amount, per_kg, route, **_parse_modifiers(" ".join(words[2:]), per_kg))
+
+
+def _routes(drugs: Mapping[str, Collection[str]] | None) -> set[str]:
+    """Words that name a route, by which a missing unit is told from an unknown one."""
+    return _USUAL_ROUTES.union(*(drugs or {}).values())
 
 
 def _parse_modifiers(text: str, per_kg: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import SimulationError, near_miss
+from .errors import SimulationError, near_miss, nearest
 from .kernel.build import build_kernel
 from .kernel.library import Kernel, Status
 from .mechanism import Mechanism
@@ -110,6 +110,13 @@ def simulate_arm(
     return _follow(run, {"arm": arm}, times, tuple(outputs))[2][0]
 
 
+def _no_output(mechanism: Mechanism, name: str, known: Iterable[str]) -> str:
+    """That a mechanism lacks an output: the nearest name of any, then its readouts."""
+    near = nearest(name, known)
+    offer = f'; did you mean "{near}"?' if near else "."
+    return f'{mechanism.slug} has no output "{name}"{offer} Its readouts: {", ".join(mechanism.outputs)}'
+
+
 def _follow(
     run: _Run, arms: Mapping[str, Arm], times: ArrayLike, outputs: tuple[str, ...]
 ) -> tuple[Kernel, Array, Array, list[Failure]]:
@@ -120,7 +127,7 @@ def _follow(
     kernel = run.kernel(arms.values())
     for name in outputs:
         if name not in kernel.outputs:
-            raise SimulationError(f'{run.mechanism.slug} has no output "{name}"{near_miss(name, kernel.outputs)}')
+            raise SimulationError(_no_output(run.mechanism, name, kernel.outputs))
     shape = (run.draws.size, run.population.size, moments.size, len(outputs))
     values = np.empty((len(arms), *shape))
     failures: list[Failure] = []

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .analysis import Comparison, compare_findings, estimate_all, summarise_arms
+from .analysis import Comparison, compare_findings, estimate_all, scale_factor, summarise_arms
 from .calibration import calibrate_over_patients
 from .case import Case
 from .condition import Probe
@@ -47,10 +47,10 @@ TOLERANCES = Tolerances(1e-5, 1e-7)  # ratings carry a residual of a point or mo
 class TrialRun:
     """Many runs of one plan under one mechanism.
 
-    `ratings` over (replicate, subject, visit): `rating` [points; NaN once a patient has left] and `severity`, the
-    score without rating error; coordinates `sequence` (subject), `period`, `time` [h since its reference dose] and
-    `is_baseline` (visit), `arm` (subject, visit). `estimates` over (estimand, replicate): value, se, low, high, p, and
-    patients used.
+    `ratings` over (replicate, subject, visit): `rating` [points of the trial's scale; NaN once a patient has left] and
+    `severity`, the score without rating error; coordinates `sequence` (subject), `period`, `time` [h since its
+    reference dose] and `is_baseline` (visit), `arm` (subject, visit).
+    `estimates` over (estimand, replicate): value, se, low, high, p, and patients used, in points of its own `scale`.
     `arms` over (arm, time): n, mean and SD of change, shares of responders, remitters and patients lost.
     `draws` that could be calibrated, of `asked`; `reached` False where the nominal truth cannot be calibrated.
     """
@@ -179,7 +179,7 @@ def _analyse(bench: Bench, block: _Block, truths: _Truths, level: float) -> Tria
         asked=truths.asked,
         reached=truths.reached,
         ratings=_dataset(bench, block.ratings, block.severity),
-        estimates=estimate_all(plan, block.ratings, level),
+        estimates=estimate_all(plan, block.ratings, bench.top, level),
         arms=summarise_arms(plan, block.ratings, remission=None if scale is None else scale.remission),
         failures=tuple(block.failures),
     )
@@ -246,6 +246,7 @@ def true_effects(
         reads = [_read(estimand, group[:, 0], group[:, column]) for group in groups]
         signs = (1, -1, -1, 1)  # of four arms (1 - 2) - (3 - 4); the same patients in each
         gap = np.sum([sign * read for sign, read in zip(signs, reads, strict=False)], axis=0)
+        gap *= scale_factor(estimand, bench.top)
         effects[estimand.id] = Truth(float(gap.mean()), float(gap.std() / np.sqrt(gap.size)))
     return effects
 
@@ -589,5 +590,8 @@ def _dataset(bench: Bench, rated: Array, true: Array) -> xr.Dataset:
                 np.repeat([[s[k] for k in periods] for s in plan.sequences], plan.sizes, axis=0),
             ),
         },
-        {"plan": plan.id, "mechanism": bench.slug, "seed": bench.seed, "case_hash": bench.case.hash, "scale": name},
-    )
+        {
+            "plan": plan.id, "mechanism": bench.slug, "seed": bench.seed, "case_hash": bench.case.hash,
+            "scale": name, "score_max": bench.top,
+        },
+    )  # fmt: skip

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis import Comparison
+from .analysis import Comparison, scale_name
+from .design import Estimand
+from .errors import join_words
 from .figures import INK, LINES, figure_style
 from .files import HEADS, check_ending, reserve_room, write_whole
 from .trial import TOLERANCES, TrialRun
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
 
+POINTS_OF = "points of\n(or unit)"
 TRIAL_ENDINGS = (".csv", ".nc", ".svg")
 
 Answer = tuple[TrialRun, tuple[Comparison, ...]]
@@ -38,6 +41,9 @@ def trial_rows(answers: Sequence[Answer]) -> list[dict[str, Any]]:
                     "arms": " v ".join(estimand.arms),
                     "time_h": estimand.time,
                     "measure": estimand.measure,
+                    "scale": scale_name(run.plan, estimand),
+                    "unit": _unit(estimand),
+                    "score_max": _top(run, estimand),
                     "mean": float(value.mean()),
                     "low": float(value.quantile(0.025)),
                     "high": float(value.quantile(0.975)),
@@ -54,6 +60,41 @@ def trial_rows(answers: Sequence[Answer]) -> list[dict[str, Any]]:
     return rows
 
 
+def _unit(estimand: Estimand) -> str:
+    return "1" if estimand.measure == "responders" else "points"
+
+
+def _top(run: TrialRun, estimand: Estimand) -> float:
+    return estimand.score_max or float(run.ratings.attrs["score_max"])
+
+
+def _scale_text(run: TrialRun, estimand: Estimand) -> str:
+    """Scale and unit of an estimate, such as `HAM-D6 points`."""
+    name = scale_name(run.plan, estimand)
+    return name if estimand.measure == "responders" else f"{name} {_unit(estimand)}"
+
+
+def _finding_unit(run: TrialRun, comparison: Comparison) -> str:
+    """In what a published finding and its prediction are counted."""
+    ratios = {"standardised": "SD", "odds_ratio": "log odds ratio"}
+    asked = next(e for e in run.plan.estimands if e.id == comparison.finding.id)
+    return ratios.get(comparison.finding.kind, _scale_text(run, asked))
+
+
+def scale_note(run: TrialRun) -> str:
+    """Which scales of a trial are two readings of one latent severity; empty where there is one."""
+    tops = {
+        scale_name(run.plan, e): _top(run, e) for e in run.plan.estimands if e.measure == "difference"
+    } | {run.plan.trial.scale: float(run.ratings.attrs["score_max"])}
+    if len(tops) < 2:
+        return ""
+    named = join_words([f"{name} (0 to {top:g})" for name, top in sorted(tops.items(), key=lambda item: item[1])])
+    return (
+        f"{named} share one latent score: each shows it as the same share of its largest score. They differ here by "
+        "that factor alone, so one is no evidence beside the other."
+    )
+
+
 def comparison_rows(answers: Sequence[Answer]) -> list[dict[str, Any]]:
     """Every published finding under every mechanism as plain values."""
     return [
@@ -61,6 +102,7 @@ def comparison_rows(answers: Sequence[Answer]) -> list[dict[str, Any]]:
             "mechanism": run.mechanism,
             "finding": c.finding.id,
             "kind": c.finding.kind,
+            "unit": _finding_unit(run, c),
             "observed": c.observed,
             "predicted": c.predicted,
             "low": c.low,
@@ -89,6 +131,7 @@ def trial_table(answers: Sequence[Answer]) -> dict[str, Any]:
         "level": run.level,
         "case_hash": run.ratings.attrs["case_hash"],
         "tolerances": {"relative": TOLERANCES.relative, "absolute": TOLERANCES.absolute},
+        "scales": scale_note(run),
         "estimates": trial_rows(answers),
         "findings": comparison_rows(answers),
         "arms": arms,
@@ -106,6 +149,8 @@ def print_trials(answers: Sequence[Answer], console: Console) -> None:
     if plan.step:
         console.print(f"  from one period to the next: {format_time(plan.step)}", markup=False)
     console.print(_estimates(answers))
+    if note := scale_note(run):
+        console.print(note, markup=False, style="dim")
     if any(comparisons for _, comparisons in answers):
         console.print(_findings(answers))
         console.print(
@@ -132,19 +177,20 @@ def _estimates(answers: Sequence[Answer]) -> Any:  # noqa: ANN401 - a rich table
         table.add_column("mechanism", no_wrap=True)
         compared = [e for e in answers[0][0].plan.estimands if len(e.arms) > 1]
         for estimand in compared:
-            table.add_column("\n".join([*estimand.id.split("_"), format_time(estimand.time)]), justify="right")
+            head = [*estimand.id.split("_"), format_time(estimand.time), *_scale_text(answers[0][0], estimand).split()]
+            table.add_column("\n".join(head), justify="right")
         found = {(row["mechanism"], row["estimand"]): row for row in rows}
         for run, _ in answers:
             here = [found[run.mechanism, estimand.id] for estimand in compared]
             table.add_row(run.mechanism, *(f"{row['mean']:+.2f}\n{100 * row['power']:.0f} %" for row in here))
         return table
     table = Table(title=f"What such trials find: under {rows[0]['mechanism']}")
-    for name in ("estimand", "mean estimate", "95 % of trials", "SE", "power"):
-        table.add_column(name, justify="left" if name == "estimand" else "right", no_wrap=True)
+    for name in ("estimand", POINTS_OF, "mean\nestimate", "95 % of trials", "SE", "power"):
+        table.add_column(name, justify="left" if name in ("estimand", POINTS_OF) else "right", no_wrap=True)
     for row in rows:
         power = f"{100 * row['power']:.0f} +- {100 * row['power_error']:.0f} %" if " v " in row["arms"] else ""
         spread = f"{row['low']:+.2f} to {row['high']:+.2f}"
-        table.add_row(row["estimand"], f"{row['mean']:+.2f}", spread, f"{row['se']:.2f}", power)
+        table.add_row(row["estimand"], row["scale"], f"{row['mean']:+.2f}", spread, f"{row['se']:.2f}", power)
     return table
 
 
@@ -163,11 +209,12 @@ def _findings(answers: Sequence[Answer]) -> Any:  # noqa: ANN401
         for (run, _), found in zip(answers, by_id, strict=True):
             table.add_row(run.mechanism, *(_probability(found[n], run.replicates) if n in found else "" for n in first))
         return table
-    for name in ("finding", "observed", "p", "predicted, 95 %"):
-        table.add_column(name, justify="left" if name == "finding" else "right", no_wrap=True)
+    for name in ("finding", POINTS_OF, "observed", "p", "predicted, 95 %"):
+        table.add_column(name, justify="left" if name in ("finding", POINTS_OF) else "right", no_wrap=True)
     for name, c in first.items():
         predicted = f"{c.predicted:+.2f} [{c.low:+.2f}, {c.high:+.2f}]"
-        table.add_row(name, _observed(c), _probability(c, answers[0][0].replicates), predicted)
+        unit = _finding_unit(answers[0][0], c).removesuffix(" points")
+        table.add_row(name, unit, _observed(c), _probability(c, answers[0][0].replicates), predicted)
     return table
 
 
@@ -190,7 +237,8 @@ def _observed(comparison: Comparison) -> str:
 def _arms(run: TrialRun) -> Any:  # noqa: ANN401
     from rich.table import Table
 
-    table = Table(title=f"Arms under {run.mechanism}: change of {run.plan.trial.scale} from baseline, all replicates")
+    scale = run.plan.trial.scale
+    table = Table(title=f"Arms under {run.mechanism}: change from baseline in points of {scale}, all replicates")
     for name in ("arm", "at", "change", "SD", "responders", "remitters", "lost"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for row in run.arms.to_dataframe().reset_index().to_dict("records"):
@@ -285,7 +333,7 @@ def plot_trials(answers: Sequence[Answer]) -> Figure:
                 panel.axvline(published[estimand.id], color=INK, linewidth=1.2)
             panel.set_yticks(range(len(answers)), [run.mechanism for run, _ in answers])
             panel.invert_yaxis()
-            unit = "share" if estimand.measure == "responders" else "points"
+            unit = _scale_text(answers[0][0], estimand)
             names = " v ".join(plan.design.arm(a).title for a in estimand.arms)
             panel.set_title(f"{names}, {format_time(estimand.time)} [{unit}]", loc="left")
         figure.supxlabel(

@@ -396,6 +396,19 @@ def _sources(case: Case, slugs: Sequence[str]) -> tuple[SourceNote, ...]:
     return tuple(SourceNote(key, texts.get(key, key), n) for key, n in counted.most_common())
 
 
+DESCRIBED = "short description"
+DESCRIBED_MARK = "description, not its title"
+
+
+def is_described(fields: Mapping[str, str]) -> bool:
+    """Whether a BibTeX entry says, in its note or comment, that it holds a description in place of the title.
+
+    >>> is_described({"note": "short description; PMC3438357"}), is_described({"note": "letter, no data"})
+    (True, False)
+    """
+    return any(DESCRIBED in fields.get(name, "").lower() for name in ("note", "comment"))
+
+
 def read_bibliography(case: Case) -> dict[str, str]:
     """Key -> one line of text for each entry of the case's references.bib: author, year, title, where to find it."""
     path = case.folder / "references.bib"
@@ -411,6 +424,8 @@ def read_bibliography(case: Case) -> dict[str, str]:
         if not head:
             continue
         fields = {k.lower(): v for k, v in re.findall(r"\b(\w+)\s*=\s*[{\"]([^{}\"]*)[}\"]", entry)}
+        if fields.get("title") and is_described(fields):
+            fields["title"] += f" [{DESCRIBED_MARK}]"
         shown = [fields.get(k, "") for k in ("author", "year", "title", "journal", "doi", "howpublished", "url")]
         entries[head.group(1)] = ". ".join(part.replace("\\_", "_") for part in shown if part)
     return entries

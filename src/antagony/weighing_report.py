@@ -18,7 +18,8 @@ from .figures import write_picture
 from .files import check_ending, write_text
 from .posterior.answer import Learned, Number, Part, Weighed, Weighing
 from .posterior.bank import plan_courses
-from .posterior.cloud import EFFORTS, structures_of
+from .posterior.cloud import EFFORTS, left_at_base, structures_of
+from .posterior.sentences import base_only_sentence
 from .printing import plain_values, write_rows
 from .report import write_weighing_page
 from .terminal import Line, number_table, print_grid, print_lines, print_table
@@ -78,9 +79,10 @@ def plan_weighing(case: Case, mechanisms: Sequence[str] | None, effort: str, unt
     courses, _ = plan_courses(case)
     first, most = (spent.size * blocks for blocks in (spent.blocks, spent.most))
     draws = f"{first}" if first == most else f"{first} to {most}"
+    left = left_at_base(case, slugs, spent)
     return (
         f"{len(slugs)} mechanisms in {structures} structures, {len(courses)} courses of doses each, effort {effort}: "
-        f"{draws} draws a structure"
+        f"{draws} draws a structure" + (f". {base_only_sentence(effort, left)}" if left else "")
     )
 
 
@@ -125,6 +127,7 @@ def weighing_table(weighing: Weighing) -> dict[str, Any]:
         "learned": {w.slug: [_learned_row(item) for item in w.learned] for w in everyone},
         "structures": {w.slug: [_part_row(part) for part in w.structures] for w in everyone},
         "variants": {w.slug: [_part_row(part) for part in w.variants] for w in everyone},
+        "base_only": weighing.base_only,
         "sentences": weighing.sentences,
         "fragile": weighing.fragile,
         "skipped": weighing.skipped,
@@ -259,8 +262,8 @@ def print_weighing_summary(weighing: Weighing | None, console: Console) -> None:
         return
     console.print()
     console.print("How probable each rival is, given what was published", style="bold", markup=False)
-    _print_main(weighing, console)
     print_lines(console, weighing.sentences, "*")
+    _print_main(weighing, console)
     print_lines(console, weighing.fragile, "-", "What that hangs on:")
 
 
@@ -299,7 +302,7 @@ def _print_main(weighing: Weighing, console: Console) -> None:
         shares = [p[w.slug] for p in weighing.probabilities.values() if w.slug in p]
         error = max((e[w.slug] for e in errors.values() if w.slug in e), default=0.0)
         table.add_row(
-            f"{w.slug} (ref.)" if w.reference else w.slug, w.group, nat_text(over_unexplained(weighing, w)),
+            _marked(weighing, w), w.group, nat_text(over_unexplained(weighing, w)),
             factor_span(over_best(weighing, w)), percent_span(shares, error), _tenths(w.log_marginal),
             f"{w.counting:.0f}" if math.isfinite(w.counting) else "", style="italic" if w.reference else None,
         )  # fmt: skip
@@ -310,6 +313,13 @@ def _print_main(weighing: Weighing, console: Console) -> None:
         f"({priors}). References have none. Full: of all studies."
     )
     print_table("Rivals, most probable first", table, console, note)
+
+
+def _marked(weighing: Weighing, weighed: Weighed) -> str:
+    """The slug, with what sets its row apart."""
+    if weighed.reference:
+        return f"{weighed.slug} (ref.)"
+    return f"{weighed.slug}\n(base only)" if weighed.slug in weighing.base_only else weighed.slug
 
 
 def _tenths(number: Number) -> str:
@@ -323,6 +333,8 @@ def _print_classes(weighing: Weighing, console: Console) -> None:
     table = number_table("class", "", "log BF over\nunexplained", "BF over the\nbest class", left=2, wide=True)
     for group, number in order:
         title = weighing.class_titles.get(group, group)
+        if any(w.group == group and w.slug in weighing.base_only for w in weighing.rivals):
+            title += " (base only)"
         table.add_row(group, title, nat_text(less(number, free)), factor_span(less(number, order[0][1])))
     print_table("Classes, their mechanisms averaged", table, console)
 

@@ -80,7 +80,10 @@ def weigh(
     mechanism: MechanismOption = None,
     effort: Annotated[
         str,
-        typer.Option(help="quick (to look), standard, or thorough (several times as long, smaller errors)."),
+        typer.Option(
+            help="quick (to look: base equations only, so a mechanism with alternatives is biased), standard, or "
+            "thorough (several times as long, smaller errors)."
+        ),
     ] = "standard",
     until: Annotated[
         str | None,
@@ -103,7 +106,8 @@ def weigh(
     Each rival is fitted to the calibrating studies (the drug against its comparator, which all were invented to
     explain), then judged by how well it predicts the discriminating ones: their ratio is the partial Bayes factor. Its
     reference is "unexplained", no mechanism at all. Monte-Carlo errors stand beside the numbers; --effort thorough
-    makes them smaller. Runs are stored, so the second one is faster. Example:
+    makes them smaller. --effort quick leaves out the alternative equations of a mechanism: such rows are biased beyond
+    their errors, and marked. Runs are stored, so the second one is faster. Example:
     antagony weigh --mechanism camp_crosstalk --mechanism opioid_release --effort quick --out weigh.html
     """
     from ..case import open_case

@@ -80,7 +80,9 @@ def cite(
 ) -> None:
     """What to cite of a result, as BibTeX: the program, the case, the methods, and the sources of its numbers.
 
-    Keys are those of the case's references.bib. Example: antagony cite run.nc verdict.html --out sources.bib
+    Keys are those of the case's references.bib. A comment at the head names the entries that hold a description in
+    place of the paper's title: complete those from the DOI. Example:
+    antagony cite run.nc verdict.html --out sources.bib
     """
     from ..case import open_case
     from ..cite import cite_results

@@ -135,6 +135,7 @@ class Weighing:
     `mechanisms` with `unexplained` last; `classes`: class -> its partial, mechanisms averaged; `probabilities`: stated
     prior -> mechanism -> probability given the discriminating studies; `full`: the same from the full marginals.
     `studies` that were weighed, in order of date; `skipped`: why others were not. `sentences` say what follows.
+    `base_only`: mechanisms with alternative equations that this effort left out, so that their numbers are biased.
     """
 
     title: str
@@ -156,6 +157,7 @@ class Weighing:
     budget: str
     seconds: Mapping[str, float]
     settings: Settings
+    base_only: tuple[str, ...] = ()
 
     def weighed(self, slug: str) -> Weighed:
         """The mechanism of that slug."""
@@ -170,6 +172,12 @@ class Weighing:
         """The rivals, most probable first, with the range of their probability."""
         return brief("Weighing", {w.slug: self._span(w.slug) for w in self.rivals})
 
+    def _mark(self, weighed: Weighed) -> str:
+        """What sets a row apart."""
+        if weighed.reference:
+            return " (reference)"
+        return " (base only)" if weighed.slug in self.base_only else ""
+
     def _span(self, slug: str) -> str:
         """The range of a probability over the stated priors."""
         shares = [prior[slug] for prior in self.probabilities.values() if slug in prior]
@@ -182,7 +190,7 @@ class Weighing:
         order = sorted(self.mechanisms, key=lambda w: math.inf if math.isnan(w.partial.value) else -w.partial.value)
         rows = [
             (
-                f"{w.title}{' (reference)' if w.reference else ''}", w.slug, self.class_titles.get(w.group, w.group),
+                w.title + self._mark(w), w.slug, self.class_titles.get(w.group, w.group),
                 with_error(w.partial.value, w.partial.error), self._span(w.slug),
                 f"{w.counting:.0f}" if math.isfinite(w.counting) else "",
             )

@@ -85,6 +85,11 @@ def structures_of(case: Case, slug: str, effort: Effort) -> tuple[Structure, ...
     return structures if effort.alternatives else (replace(structures[0], share=1.0),)
 
 
+def left_at_base(case: Case, slugs: Iterable[str], effort: Effort) -> tuple[str, ...]:
+    """Mechanisms with alternative equations, where an effort weighs their base equations for the whole."""
+    return tuple(s for s in slugs if not effort.alternatives and len(list_structures(case, s)) > 1)
+
+
 @dataclass(frozen=True)
 class Cloud:
     """Weighted draws of one structure.

@@ -20,13 +20,23 @@ def main_sentences(weighing: Weighing) -> tuple[str, ...]:
     rivals = weighing.rivals
     if not rivals:
         return ("No rival was weighed.",)
-    lines = []
+    lines = [base_only_sentence(weighing.effort, weighing.base_only)] if weighing.base_only else []
     if len(weighing.classes) > 1:
         lines.append(_classes(weighing))
     lines.append(_leaders(rivals))
     lines.append(_against_nothing(weighing, rivals))
     lines.append(_probabilities(weighing, rivals))
     return tuple(lines)
+
+
+def base_only_sentence(effort: str, slugs: Sequence[str]) -> str:
+    """That an effort left out alternative equations, whose numbers that biases, and how to have them weighed."""
+    verb, rows = ("has", "Its row is") if len(slugs) == 1 else ("have", "Their rows are")
+    return (
+        f"The effort {effort} weighs base equations only: {join_words(slugs)} {verb} alternatives, which it leaves "
+        f'out. {rows} therefore biased (marked "base only"), beyond the Monte-Carlo errors; '
+        "--effort standard weighs them."
+    )
 
 
 def bayes_factor(log: float) -> str:
@@ -44,9 +54,16 @@ def bayes_factor(log: float) -> str:
 
 
 def _tells(log: float, error: float) -> str:
-    if abs(log) < DECISIVE:
-        return "cannot tell" if abs(log) < STRONG else "hardly tell"
-    return "tell" if abs(log) > 2 * error else "may tell"
+    """Whether a Bayes factor parts two rivals: it stays decisive within two Monte-Carlo errors."""
+    if abs(log) < STRONG:
+        return "cannot tell"
+    return "tell" if abs(log) - 2 * error >= DECISIVE else "hardly tell"
+
+
+def _few(*weighed: Weighed) -> str:
+    """How many draws count, where they are too few for a Bayes factor to be trusted; empty otherwise."""
+    low = [w for w in weighed if w.counting < FEW]
+    return join_words([f"{w.counting:.0f} for {w.slug}" for w in low])
 
 
 def _classes(weighing: Weighing) -> str:
@@ -54,10 +71,12 @@ def _classes(weighing: Weighing) -> str:
     (first, a), (second, b) = ranked[:2]
     titles = weighing.class_titles
     gap, error = a.value - b.value, math.hypot(a.error, b.error)
+    leaders = [next(w for w in weighing.rivals if w.group == group) for group in (first, second)]
+    few = _few(*leaders)
+    said = f"too few draws count to tell ({few})" if few else f"the studies {_tells(gap, error)} the two apart"
     return (
         f'Of the classes, "{titles.get(first, first)}" leads: Bayes factor {bayes_factor(gap)} '
-        f'(error {error:.2g} nat) over "{titles.get(second, second)}", given the studies that calibrate; the studies '
-        f"{_tells(gap, error)} the two apart."
+        f'(error {error:.2g} nat) over "{titles.get(second, second)}", given the studies that calibrate; {said}.'
     )
 
 
@@ -67,7 +86,9 @@ def _leaders(rivals: Sequence[Weighed]) -> str:
         return f"{best.title} ({best.slug}) was weighed alone."
     second = rivals[1]
     gap, error = best.partial.value - second.partial.value, math.hypot(best.partial.error, second.partial.error)
-    said = f"The studies {_tells(gap, error)} {best.slug} from {second.slug}: Bayes factor {bayes_factor(gap)}"
+    few = _few(best, second)
+    verdict = f"Too few draws count ({few}) to tell" if few else f"The studies {_tells(gap, error)}"
+    said = f"{verdict} {best.slug} from {second.slug}: Bayes factor {bayes_factor(gap)}"
     turned = _reversal(best, second)
     return f"{said} (error {error:.2g} nat){turned}."
 

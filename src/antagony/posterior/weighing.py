@@ -31,7 +31,18 @@ from ..workers import HERE, Tell, Workers
 from .again import Rows, look_again
 from .answer import Findings, Number, Part, Weighed, Weighing
 from .bank import Course, Scored, compose_models, lay_out, plan_courses
-from .cloud import EFFORTS, Cloud, Effort, LogMean, cloud_path, fill_cloud, read_cloud, spread_trials, structures_of
+from .cloud import (
+    EFFORTS,
+    Cloud,
+    Effort,
+    LogMean,
+    cloud_path,
+    fill_cloud,
+    left_at_base,
+    read_cloud,
+    spread_trials,
+    structures_of,
+)
 from .cube import Structure
 from .fragility import learn_parameters, sweep_priors
 from .likelihood import TRIAL_SDS
@@ -594,6 +605,7 @@ def _answer(
         assumed_rules=rules.assumed,
         effort=effort.name,
         budget=_budget(groups, courses, scored, effort),
+        base_only=left_at_base(case, rivals, effort),
         seconds=seconds,
         settings=settings_of(case, kernels, begun, draws=draws, seed=seed),
     )
