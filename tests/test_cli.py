@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -317,6 +318,51 @@ def test_a_log_hears_of_long_work_now_and_then(monkeypatch: pytest.MonkeyPatch) 
             now[0] += 1.0
     said = "claims of a mechanism with a long name [bold]: {0} of 100 done, {0} s"
     assert log.getvalue().splitlines() == [said.format(done) for done in (30, 60, 90)]
+
+
+@pytest.mark.parametrize("width", [80, 104, 240])
+def test_what_was_published_stands_beside_what_is_predicted(width: int) -> None:
+    from types import SimpleNamespace
+
+    from rich.console import Console
+
+    from antagony.printing import print_verdict
+    from antagony.replay import Replay
+
+    def a_replay(slug: str, name: str, **changes: Any) -> Replay:  # noqa: ANN401
+        finding = SimpleNamespace(id=name, kind="contrast", output="score", sign=None)
+        for key in ("kind", "output", "sign"):
+            setattr(finding, key, changes.pop(key, getattr(finding, key)))
+        settings = {
+            "study": "trial_2018", "mechanism": slug, "text": name, "unit": "", "predicted": -8.0, "low": -9.0,
+            "high": -7.0, "observed": None, "observed_low": None, "observed_high": None, "agrees": True,
+            "calibrates": False, "note": "",
+        }  # fmt: skip
+        return Replay(finding=finding, **(settings | changes))  # type: ignore[arg-type]
+
+    rivals = [
+        SimpleNamespace(
+            slug=f"rival_number{i:02d}", claims=(), explains=3, findings=3,
+            replays=(
+                a_replay(f"rival_number{i:02d}", "difference_esketamine_24h", observed=-4.2, unit="points"),
+                a_replay(f"rival_number{i:02d}", "hamd", kind="direction", sign=1),
+                a_replay(f"rival_number{i:02d}", "occupancy", kind="direction", output="mu", sign=-1),
+            ),
+        )
+        for i in range(12)
+    ]  # fmt: skip
+    screen = StringIO()
+    print_verdict(
+        SimpleNamespace(mechanisms=rivals, summary=()),  # type: ignore[arg-type]
+        Console(file=screen, width=width, color_system=None),
+    )
+    shown = screen.getvalue()
+    parts = shown.count("explains")
+    assert parts == shown.count(" published") and (parts == 1) == (width == 240)
+    lines = [" ".join(line.split()[-2:]) for line in shown.splitlines()]
+    assert sum("-4.2" in line for line in lines) == shown.count("points") == parts
+    assert shown.count("lower") == shown.count("falls") == shown.count("less") == parts
+    assert max(map(len, shown.splitlines())) <= width
 
 
 @pytest.mark.parametrize("width", [*range(50, 200, 7), 80, 100, 120, 132])

@@ -222,6 +222,12 @@ def as_text(node: ElementTree.Element) -> str:
     return "".join(map(as_text, children)) if children else node.text or ""
 
 
+def test_every_line_of_a_broken_equation_keeps_fractions_at_full_size(packaged: antagony.Case) -> None:
+    parts = list_equations(packaged, packaged.mechanism("camp_crosstalk", packaged.dosable))
+    tables = [tag for part in parts for e in part.equations for tag in re.findall("<mtable[^>]*>", e.mathml)]
+    assert len(tables) > 3 and all('displaystyle="true"' in tag for tag in tables)
+
+
 def test_comments_become_rationale_and_notes() -> None:
     alone, behind = read_comments("// Two meet.\n//   x = y\nx := y; x has nM // a note\nplain := 1\n")
     assert alone == ("Two meet.", "  x = y")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -358,3 +360,43 @@ def test_a_claim_is_described_by_what_it_demands() -> None:
     assert describe_test(a_claim("x")) == "mtorc1_relative rises by 0.1 or more (relative), largest from 0 h to 24 h"
     at_most = a_claim("x", relation="at_most", measure="value", value=0.2, at=0.75, within=None)
     assert describe_test(at_most) == "mtorc1_relative is at most 0.2, at 45 min"
+
+
+BROWSER = next((found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))), None)
+PAPER = 1016  # width of A4 across within its margins [CSS pixels]
+MEASURE = """<script>addEventListener("load", () => {
+  const edge = document.documentElement.clientWidth;
+  const wide = [...document.querySelectorAll("table, svg")].filter(e => e.getBoundingClientRect().right > edge + 1);
+  const high = [...document.querySelectorAll("svg")].filter(e => e.getBoundingClientRect().height > 96 / 2.54 * 22.1);
+  const cells = document.querySelectorAll(".replayed thead th").length;
+  document.body.textContent = `wide ${wide.length} high ${high.length} cells ${cells} edge ${edge}`;
+});</script></body>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser that lays the page out: chromium or google-chrome")
+def test_what_is_printed_of_twelve_rivals_fits_its_paper(tmp_path: Path) -> None:
+    verdict = a_small_verdict()
+    claims = tuple(result.claim for result in verdict.mechanisms[0].claims)
+    rivals = tuple(a_mechanism(f"opioid_potentiation_{i}", 1.0, 0.9, claims=claims) for i in range(12))
+    text = write_report(replace(verdict, mechanisms=rivals), tmp_path / "v.html").read_text(encoding="utf-8")
+    printed = text.replace("@media print", "@media all").replace("</body>", MEASURE)
+    (tmp_path / "p.html").write_text(printed, encoding="utf-8")
+    command = [
+        str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+        "--hide-scrollbars", f"--window-size={PAPER},900", "--dump-dom", (tmp_path / "p.html").as_uri(),
+    ]  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if shown.returncode:
+        pytest.skip(f"the browser does not start: {shown.stderr[-200:]}")
+    assert f"wide 0 high 0 cells 14 edge {PAPER}" in shown.stdout
+
+
+def test_in_print_headings_stay_with_what_they_head(written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    kept = re.findall(r'<details class="rival"[^>]*>\s*<summary>.*?</figure>', text, re.DOTALL)
+    assert len(kept) == len(a_verdict().mechanisms)
+    assert re.search(r'<div class="tall">\s*<h2 id="curves">Curves</h2>\s*<figure', text)
+    rules = text[text.index("@media print") :]
+    for selector in (r"\.rival", "tr", "figure"):
+        assert re.search(rf"{selector}\b[^{{}}]*{{ break-inside: avoid; }}", rules), selector
+    assert "summary { break-after: avoid; }" in rules and "thead { display: table-header-group" in rules

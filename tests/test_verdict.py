@@ -295,6 +295,9 @@ def test_a_verdict_counts_what_its_replays_say(case: Case, alone: Verdict) -> No
     assert only.findings == sum(r.weighed and not r.calibrates for r in only.replays)
     assert only.assumed == len(case.mechanism("none", case.dosable).assumed)
     assert any("cut-off" in line or "left out" in line for line in answer.fragile)
+    turned = [i for i, line in enumerate(answer.fragile) if "at nominal values" in line]
+    counts = [i for i, line in enumerate(answer.fragile) if "numbers are assumed" in line]
+    assert turned and turned[0] == 0 and max(turned) < min(counts) and len(counts) == 1
     draws = draw_parameters(case.parameters("none").values(), 4, seed=1)
     assert calibrate(case, "none", draws).reached.all()
 

@@ -468,6 +468,49 @@ def test_a_verdict_includes_the_weighing_where_there_is_one(weighing: Weighing, 
     assert {"scoreboard", "weighing-answer", "weighing-rivals", "curves"} <= {a.get("id") for _, a in page.tags}
 
 
+def test_a_verdict_says_first_how_probable_each_rival_is(weighing: Weighing, tmp_path: Path) -> None:
+    text = write_report(a_verdict(), tmp_path / "both.html", weighing=weighing).read_text(encoding="utf-8")
+    page = check_page(text)
+    heads = [a["id"] for tag, a in page.tags if tag in ("h2", "h3") and "id" in a]
+    wanted = [
+        "weighing-answer", "weighing-fragile", "weighing-rivals", "answer", "scoreboard", "fragile", "curves", "claims",
+        "findings", "weighing-hangs", "weighing-studies", "weighing-rules", "studies",
+    ]  # fmt: skip
+    assert [name for name in heads if name in wanted] == wanted
+    assert next(a["href"] for tag, a in page.tags if tag == "a") == "#weighing-answer"
+    alone = Page(write_report(a_verdict(), tmp_path / "plain.html").read_text(encoding="utf-8"))
+    heads = [a["id"] for tag, a in alone.tags if tag == "h2" and "id" in a]
+    assert heads[:4] == ["answer", "scoreboard", "fragile", "curves"]
+
+
+def test_the_terminal_says_first_how_probable_each_rival_is(
+    weighing: Weighing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answer = replace(a_verdict(), fragile=("A claim turns.",))
+    monkeypatch.setattr("antagony.verdict.reach_verdict", lambda *_, **__: answer)
+    monkeypatch.setattr("antagony.posterior.storage.read_answer", lambda *_, **__: weighing)
+    monkeypatch.setattr("antagony.design_report.read_ranking", lambda *_, **__: None)
+    done = CliRunner().invoke(app, ["verdict", "--out", str(tmp_path / "v.html")])
+    assert done.exit_code == 0, done.output
+    wanted = (
+        answer.question, "How probable each rival is", "What that hangs on:", "Findings replayed", "antagony design",
+        "Fragile:", "report: ",
+    )  # fmt: skip
+    places = [done.output.index(words) for words in wanted]
+    assert places == sorted(places)
+
+
+def test_what_rounding_leaves_is_shown_as_nothing(weighing: Weighing, tmp_path: Path) -> None:
+    first, *others = weighing.mechanisms
+    dusty = replace(first.findings[0], fitted=-2.2e-15, predicted=4.7e-17, low=-0.9, high=0.4)
+    small = replace(first.findings[1], fitted=3e-12, low=-5e-12, high=5e-12)
+    changed = replace(first, findings=(dusty, small, *first.findings[2:]))
+    path = write_weighing(replace(weighing, mechanisms=(changed, *others)), tmp_path / "w.html")
+    text = Page(path.read_text(encoding="utf-8")).text
+    assert re.search(r"e.1[57]\b", text) is None
+    assert "0 (\N{MINUS SIGN}0.9 to 0.4)" in text and "fitted 0" in text and "fitted 3e\N{MINUS SIGN}12" in text
+
+
 def test_references_alone_have_a_page(weighing: Weighing, tmp_path: Path) -> None:
     text = write_weighing(without_rivals(weighing), tmp_path / "alone.html").read_text(encoding="utf-8")
     page = Page(text)

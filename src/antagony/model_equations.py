@@ -216,7 +216,7 @@ def _block(left: str, tree: Any, sign: str = "=") -> str:  # noqa: ANN401
         return _math(f"<mrow>{left}<mo>{sign}</mo>{rows[0]}</mrow>")
     first = f"<mtr><mtd>{left}</mtd><mtd><mrow><mo>{sign}</mo>{rows[0]}</mrow></mtd></mtr>"
     others = "".join(f"<mtr><mtd></mtd><mtd><mrow>{row}</mrow></mtd></mtr>" for row in rows[1:])
-    return _math(f'<mtable>{first}{others}</mtable>')
+    return _math(f'<mtable displaystyle="true">{first}{others}</mtable>')
 
 
 def _rows(tree: Any) -> list[str]:  # noqa: ANN401
@@ -357,7 +357,7 @@ def _cases(tree: Any) -> str:  # noqa: ANN401
     for value, condition in zip(children[::2], [*children[1::2], None], strict=False):
         when = "<mtext>otherwise</mtext>" if condition is None else f"<mtext>if&#160;</mtext>{_show(condition)}"
         rows.append(f"<mtr><mtd><mrow>{_show(value)}</mrow></mtd><mtd><mrow>{when}</mrow></mtd></mtr>")
-    return f'<mrow><mo>{{</mo><mtable class="cases">{"".join(rows)}</mtable></mrow>'
+    return f'<mrow><mo>{{</mo><mtable class="cases" displaystyle="true">{"".join(rows)}</mtable></mrow>'
 
 
 def _absolute(tree: Any) -> str:  # noqa: ANN401

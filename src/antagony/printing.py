@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .files import HEADS, check_ending, reserve_room, write_text, write_whole
-from .terminal import Line, print_grid, print_json, show_console
+from .terminal import Line, print_grid, print_json, print_lines, show_console
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -118,24 +118,31 @@ def write_rows(rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
     return write_text(out, text.getvalue())
 
 
+def print_question(answer: Verdict, console: Console) -> None:
+    """What was asked, as a heading."""
+    console.rule(answer.title)
+    console.print(answer.question, markup=False)
+
+
 def print_verdict(answer: Verdict, console: Console) -> None:
     """Claims x mechanisms, replays, plain sentences."""
     heads = [m.slug for m in answer.mechanisms]
-    console.rule(answer.title)
-    console.print(answer.question, markup=False)
     by_id = [{r.claim.id: r for r in m.claims} for m in answer.mechanisms]
     claims = dict.fromkeys(r.claim.id for m in answer.mechanisms for r in m.claims)
     asked = [Line(name, tuple(matrix_cell(found.get(name)) for found in by_id)) for name in claims]
-    print_grid("Claims: hold (+) or broken (-) at nominal values, and in % of prior draws", heads, asked, console)
+    if asked:
+        print_grid("Claims: hold (+) or broken (-) at nominal values, and in % of prior draws", heads, asked, console)
     title = "Findings replayed: predicted, + within the 95 % interval; * used to calibrate or not weighed, not counted"
-    print_grid(title, heads, _replay_lines(answer), console)
+    print_grid(title, heads, _replay_lines(answer), console, behind="published", beside=3)
     console.print(_legend(answer), markup=False, style="dim")
     for line in answer.summary:
         console.print(f"* {line}", markup=False, highlight=False)
+
+
+def print_fragile(answer: Verdict, console: Console) -> None:
+    """What hangs on assumptions, and the settings of the run."""
     if answer.fragile:
-        console.print("Fragile:", style="bold")
-        for line in answer.fragile:
-            console.print(f"- {line}", markup=False, highlight=False)
+        print_lines(console, answer.fragile, "-", "Fragile:")
     s = answer.settings
     console.print(
         f"{s.draws} draws, {s.patients} patients, seed {s.seed}, rtol {s.relative_tolerance:g}, "
@@ -170,13 +177,14 @@ def _replay_lines(answer: Verdict) -> list[Line]:
 
 
 def _observed(replay: Any) -> str:  # noqa: ANN401
-    """Published value, or in words where only a direction is known."""
-    if replay.finding.kind == "direction":
-        words = {1: "falls less", -1: "falls more"} if replay.finding.output == "score" else {1: "higher", -1: "lower"}
-        return words[replay.finding.sign]
+    """Published value with its unit, or in words where only a direction is known."""
     if replay.finding.kind == "none_different":
         return "same"
-    return "" if replay.observed is None else f"{replay.observed:.3g}"
+    if replay.observed is not None:
+        return f"{replay.observed:.3g} {replay.unit}".rstrip()
+    if replay.finding.output == "score":
+        return {1: "falls less", -1: "falls more"}.get(replay.finding.sign, "")
+    return {1: "higher", -1: "lower"}.get(replay.finding.sign, "")
 
 
 def _replay_cell(replay: Any) -> str:  # noqa: ANN401

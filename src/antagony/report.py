@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from .replay import Replay
     from .verdict import MechanismVerdict, Verdict
 
+DUST = 1e-9  # share of its scale below which a number is what rounding leaves
+SOLVED = 1e-6  # the same of a number that a solver's tolerance carries
 PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be read
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -156,6 +158,7 @@ def page_environment() -> Environment:
         "learned": _learned,
         "published": _published,
         "foretold": _foretold,
+        "fitted": _fitted,
         "chance": chance_text,
         "chance_span": chance_span,
         "bits": lambda value, error: figure_text(Figure(_or_nan(value), _or_nan(error))),
@@ -359,8 +362,14 @@ def _published(found: Findings) -> str:
 
 def _foretold(found: Findings) -> str:
     """Median and 95 % interval of what is predicted."""
-    middle, low, high = (show_number(round(v, 9), 2) for v in (found.predicted, found.low, found.high))
+    scale = max(abs(found.low), abs(found.high))
+    middle, low, high = (show_number(drop_dust(v, scale), 2) for v in (found.predicted, found.low, found.high))
     return f"{middle} ({low} to {high})"
+
+
+def _fitted(found: Findings) -> str:
+    """Median given all studies; what is nothing beside the interval of such a trial is 0."""
+    return show_number(drop_dust(found.fitted, max(abs(found.low), abs(found.high))), 2)
 
 
 def _true_minus(text: str) -> str:
@@ -381,6 +390,15 @@ def show_number(value: float | None, digits: int = 3) -> str:
     size = abs(value)
     text = f"{value:.0f}" if 10**digits <= size < 1e6 else f"{value:.{digits}g}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def drop_dust(value: float, scale: float, share: float = DUST) -> float:
+    """0 in place of what rounding leaves: a value below this share of its scale.
+
+    >>> drop_dust(-2.2e-15, 0.91), drop_dust(4e-9, 0.91), drop_dust(3e-12, 5e-12)
+    (0.0, 4e-09, 3e-12)
+    """
+    return 0.0 if abs(value) < share * scale else value
 
 
 def show_percent(share: float, error: float | None = None) -> str:
@@ -462,7 +480,11 @@ def _scale(answer: MechanismVerdict) -> str:
 def _interval(replay: Replay) -> str:
     if not math.isfinite(replay.predicted):
         return "no prediction"
-    return f"{show_number(replay.predicted, 2)} ({show_number(replay.low, 2)} to {show_number(replay.high, 2)})"
+    scale = max(abs(replay.low), abs(replay.high))
+    middle, low, high = (
+        show_number(drop_dust(v, scale, SOLVED), 2) for v in (replay.predicted, replay.low, replay.high)
+    )
+    return f"{middle} ({low} to {high})"
 
 
 def describe_observed(replay: Replay) -> str:

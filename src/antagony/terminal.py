@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 QUIET = 2.0  # [s] of work before the time left is shown
 LOGGED = 30.0  # [s] between lines of a log
 HEAD_WIDTH = 7  # letters of a column's head in one line
+TAIL_WIDTH = 9  # letters that what stands behind a line needs at least
 
 
 def show_console(*, stderr: bool = False) -> Console:
@@ -124,19 +125,24 @@ class Line:
     tail: str = ""
 
 
-def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console: Console) -> bool:
+def print_grid(
+    title: str, heads: Sequence[str], lines: Sequence[Line], console: Console, *, behind: str = "", beside: int = 4
+) -> bool:
     """Lines x mechanisms; where the terminal is too narrow for all, some mechanisms at a time, one below the other.
 
-    Returns whether there was room for what stands behind the lines.
+    What stands behind the lines has the head `behind`; it is shown, folded where it must be, where `beside` mechanisms
+    leave room for it. Returns whether there was room.
     """
     from rich import box
     from rich.table import Table
 
     label = min(max(len(line.label) for line in lines), 34)
     tail = max(len(line.tail) for line in lines)
+    tail = tail and max(tail, len(behind))
     widest = max(len(c) for line in lines for c in ("", *line.cells))
     names, cell = _heads(heads, widest, console.width - label - 4)
-    tail = tail if label + tail + 6 + 4 * cell <= console.width else 0
+    room = console.width - label - 6 - beside * cell
+    tail = tail if tail <= room else room if behind and room >= TAIL_WIDTH else 0
     count = max(1, min(len(heads), (console.width - label - tail - 4) // cell))
     parts = -(-len(heads) // count)
     count = -(-len(heads) // parts)
@@ -148,10 +154,10 @@ def print_grid(title: str, heads: Sequence[str], lines: Sequence[Line], console:
         for name in names[here]:
             table.add_column("\n".join(name), justify="right", no_wrap=True, min_width=cell - 2)
         if tail:
-            table.add_column("", style="dim", overflow="fold")
+            table.add_column(behind, style="dim", overflow="fold", max_width=tail)
         for line in _with_something(lines, here):
-            behind = [line.tail] if tail else []
-            table.add_row(line.label, *line.cells[here], *behind, style=None if line.cells else "bold")
+            rest = [line.tail] if tail else []
+            table.add_row(line.label, *line.cells[here], *rest, style=None if line.cells else "bold")
         console.print(table, markup=False)
     return bool(tail)
 

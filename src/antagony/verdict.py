@@ -342,24 +342,24 @@ def _one_source(case: Case) -> str:
 
 
 def _fragile(case: Case, answers: Sequence[MechanismVerdict]) -> tuple[str, ...]:
-    """What hangs on assumptions, and how far; what several mechanisms share is said once."""
-    lines = []
+    """What hangs on assumptions, and how far, answers that turn first; what several mechanisms share is said once."""
+    counts = []
     for a in answers:
         outside = "; the solved outcome scale lies outside its prior" if a.outside_prior else ""
         reach = "" if a.reference else (
             f"; the outcome scale can be solved in {100 * a.calibrated_share:.0f} % of prior draws, "
             f"inside its own prior in {100 * a.inside_prior_share:.0f} %"
         )  # fmt: skip
-        lines.append(f"{a.slug}: {a.assumed} of {a.numbers} numbers are assumed{reach}{outside}.")
+        counts.append(f"{a.slug}: {a.assumed} of {a.numbers} numbers are assumed{reach}{outside}.")
     doubtful: dict[tuple[str, bool], list[ClaimResult]] = {}
     for a in answers:
         for result in (*a.claims, *a.own_claims):
             if result.holds != (result.share > 0.5):
                 doubtful.setdefault((result.claim.id, result.holds), []).append(result)
-    lines += [_doubt(results, len(answers)) for results in doubtful.values()]
+    lines = [_doubt(results, len(answers)) for results in doubtful.values()]
     if case.cutoff:
         lines.append(f"Evidence cut-off: {case.cutoff}.")
-    return (*lines, *read_display(case).caveats)
+    return (*lines, *read_display(case).caveats, *counts)
 
 
 def _doubt(results: Sequence[ClaimResult], everyone: int) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import CaseError
 from ..files import check_ending
-from ..printing import print_verdict, verdict_table
+from ..printing import print_fragile, print_question, print_verdict, verdict_table
 from ..terminal import print_json, show_console, show_progress
 from .delivery import deliver, say_plan
 from .options import CaseOption, ClusterOption, JsonOption, SeedOption
@@ -70,10 +70,13 @@ def verdict(
         found = {"weighing": None if weighed is None else weighing_table(weighed), "ranking": ranking}
         print_json(verdict_table(answer) | found)
         return
-    print_verdict(answer, show_console())
-    print_weighing_summary(weighed, show_console())
-    print_ranking_summary(ranking, show_console())
-    show_console().print(f"report: {path}")
+    console = show_console()
+    print_question(answer, console)
+    print_weighing_summary(weighed, console)
+    print_verdict(answer, console)
+    print_ranking_summary(ranking, console)
+    print_fragile(answer, console)
+    console.print(f"report: {path}")
 
 
 def weigh(
