@@ -258,7 +258,7 @@ def _parse_dose(clause: str, drugs: Mapping[str, Collection[str]] | None) -> Dos
     return Dose(drug, amount, per_kg, route, **_parse_modifiers(" ".join(words[2:]), per_kg))
 
 
-def _routes(drugs: Mapping[str, Collection[str]] | None) -> set[str]:
+def _routes(drugs: Mapping[str, Collection[str]] | None) -> frozenset[str]:
     """Words that name a route, by which a missing unit is told from an unknown one."""
     return _USUAL_ROUTES.union(*(drugs or {}).values())
 
