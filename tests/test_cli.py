@@ -311,7 +311,7 @@ def test_a_log_hears_of_long_work_now_and_then(monkeypatch: pytest.MonkeyPatch) 
 
     now, log = [0.0], StringIO()
     monkeypatch.setattr(terminal, "show_console", lambda **_: Console(file=log, width=40))
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("antagony.terminal.time.monotonic", lambda: now[0])
     with terminal.show_progress() as tell:
         for done in range(100):
             tell("claims of a mechanism with a long name [bold]", done, 100)
