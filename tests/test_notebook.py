@@ -196,7 +196,7 @@ def test_a_spread_is_said_with_its_seed(example: Case) -> None:
     draws = antagony.draw_parameters(example.parameters("trip").values(), 12, seed=5)
     mechanism = example.mechanism("trip", example.dosable)
     many = antagony.simulate(mechanism, {"alone": example.regimen(ALONE)}, TIMES, draws=draws, outputs=["score"])
-    assert "12 draws, seed 5, 5 to 95 % shaded" in antagony.draw_curves(many).facts
+    assert "12 draws, seed 5: mean, 5 to 95 % shaded" in antagony.draw_curves(many).facts
 
 
 def test_what_cannot_be_drawn_is_said(run: xr.Dataset) -> None:

@@ -1,6 +1,6 @@
 """Curves of one or several runs side by side, as a picture for a notebook or a page.
 
-A column for each run, a row for each output on one scale, a line for each arm. Where a run has many draws, the median
+A column for each run, a row for each output on one scale, a line for each arm. Where a run has many draws, the mean
 and 90 % of the draws (of the mean over subjects); else, where it has many subjects, of the subjects.
 """
 
@@ -93,7 +93,8 @@ def _draw_output(panel: Axes, values: xr.DataArray) -> None:
     spread = "draw" if values.sizes["draw"] > 1 else "subject"
     fixed = values.mean("subject") if spread == "draw" else values.isel(draw=0)
     for (colour, dashes), arm in zip((LINES[i % len(LINES)] for i in range(values.sizes["arm"])), fixed, strict=True):
-        low, middle, high = (arm.quantile(q, spread).to_numpy() for q in (BAND[0], 0.5, BAND[1]))
+        low, high = (arm.quantile(q, spread).to_numpy() for q in BAND)
+        middle = arm.mean(spread).to_numpy()  # as the table of the run has it
         if values.sizes[spread] > 1:
             panel.fill_between(times, low, high, color=colour, alpha=0.14, linewidth=0)
         panel.plot(times, middle, color=colour, linestyle=dashes, label=str(arm.arm.item()))
@@ -115,7 +116,7 @@ def _facts(run: xr.Dataset) -> list[str]:
     facts = [f"{a['mechanism']} ({a['variants']}): {a['assumed_numbers']} numbers are assumed"]
     for axis, seed in (("draw", a["draw_seed"]), ("subject", a["population_seed"])):
         if run.sizes[axis] > 1:
-            facts.append(f"{run.sizes[axis]} {axis}s{'' if seed < 0 else f', seed {seed}'}, 5 to 95 % shaded")
+            facts.append(f"{run.sizes[axis]} {axis}s{'' if seed < 0 else f', seed {seed}'}: mean, 5 to 95 % shaded")
     facts += [f"rtol {a['rtol']:g}, atol {a['atol']:g}", f"case {a['case_hash']}", f"kernel {a['kernel']}"]
     facts.append(f"antagony {a['antagony_version']}")
     return [*facts, *(f"failed: {failure}" for failure in a["failures"][:3])]
