@@ -15,7 +15,7 @@ import xarray as xr
 
 import antagony
 from antagony.case import Case, open_case
-from antagony.curves import curves_text
+from antagony.curves import curves_picture
 from antagony.errors import CaseError, ReportError
 from antagony.matrix import fill_matrix
 from antagony.notebook import MOST_LETTERS, MOST_ROWS, Card, Table
@@ -183,7 +183,7 @@ def test_a_picture_in_a_file_needs_no_font_and_no_colour(example: Case) -> None:
     mechanism = example.mechanism("trip", example.dosable)
     arms = {"alone": example.regimen(ALONE), "again": example.regimen(ALONE)}
     whole = antagony.simulate(mechanism, arms, TIMES)
-    text = curves_text(whole)
+    text = curves_picture(whole)
     picture = ElementTree.fromstring(text.encode())
     words = picture.get("aria-label", "")
     assert len(whole.data_vars) > 6 and all(str(name) in words for name in whole.data_vars)

@@ -61,7 +61,7 @@ def draw_curves(*runs: xr.Dataset, outputs: Sequence[str] | None = None) -> Curv
     return Curves(title, svg, tuple(fact for run in runs for fact in _facts(run)))
 
 
-def curves_text(run: xr.Dataset) -> str:
+def curves_picture(run: xr.Dataset) -> str:
     """What an SVG file of every output of a run holds; see `draw_curves` and `picture_text`."""
     outputs = [str(name) for name in run.data_vars]
     return picture_text(_draw([run], outputs), "curves", _title([run], outputs))

@@ -326,9 +326,9 @@ def _write_netcdf(run: xr.Dataset, path: Path) -> None:
 
 
 def _write_svg(run: xr.Dataset, path: Path) -> None:
-    from .curves import curves_text
+    from .curves import curves_picture
 
-    path.write_text(curves_text(run), encoding="utf-8")
+    path.write_text(curves_picture(run), encoding="utf-8")
 
 
 def _plot_run(run: xr.Dataset) -> None:
