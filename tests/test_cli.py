@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from command import run_command as run
 
 from antagony import terminal
 from antagony.case import Case
@@ -27,10 +28,15 @@ from antagony.terminal import Line, print_grid
 KETAMINE = "ketamine 0.5 mg/kg iv over 40 min"
 
 
-def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "antagony.cli", *arguments]
-    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=cwd)
+def test_a_process_of_its_own_prints_and_ends_the_same(tmp_path: Path) -> None:
+    """The other tests call the command inside their own process: these two end as real ones do, to the letter."""
+    for arguments, code in ((("diff", "camp_crosstalk", "none"), 0), (("simulate", "none", "ketamine 5 kg iv"), 2)):
+        line = [sys.executable, "-m", "antagony.cli", *arguments]
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
+        apart = subprocess.run(line, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+        within = run(*arguments, cwd=tmp_path)
+        assert (within.returncode, within.stdout, within.stderr) == (apart.returncode, apart.stdout, apart.stderr)
+        assert within.returncode == code
 
 
 @pytest.mark.parametrize("command", ["verdict", "simulate", "claims", "trial", "diff", "lint", "weigh", "design"])
@@ -207,9 +213,7 @@ def test_the_long_list_stays() -> None:
 
 def test_narrow_terminals_get_some_mechanisms_at_a_time() -> None:
     """Every claim and every head is there whole, in as many parts as it takes."""
-    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "56"}
-    command = [sys.executable, "-m", "antagony.cli", "claims", "none", "camp_crosstalk", "nmda_rest", "--draws", "4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = run("claims", "none", "camp_crosstalk", "nmda_rest", "--draws", "4", columns=56)
     lines = [line.split() for line in done.stdout.splitlines()]
     shared = [line for line in lines if line[:1] == ["s5_gain_lost"]]
     assert len(shared) > 1

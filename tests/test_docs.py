@@ -32,7 +32,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md")])
 PACKAGED = Path(antagony.__file__).parent / "cases" / "ketamine"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-COPY = re.compile(r"cp -r src/antagony/cases/ketamine (\S+)")
+MADE = re.compile(r"(?:mkdir|cp -r src/antagony/cases/ketamine) (\S+)")
 ENTRY = re.compile(r"^```bibtex\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
@@ -220,11 +220,11 @@ def recipe(target: str) -> str:
     return done.stdout.strip().splitlines()[-1].replace(".venv/bin/", "")
 
 
-def test_no_page_copies_the_case_to_where_another_did() -> None:
-    copies = [found[1] for _, line in COMMANDS if (found := COPY.match(line))]
-    assert len(copies) == len(set(copies)) > 3  # cp would nest the second in the first, and say nothing
+def test_no_page_makes_a_case_where_another_did() -> None:
+    made = [found[1] for _, line in COMMANDS if (found := MADE.match(line))]
+    assert len(made) == len(set(made)) > 4  # cp would nest the second in the first, and say nothing
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert {f"/{name}/" for name in copies} <= set(ignored)
+    assert {f"/{name}/" for name in made} <= set(ignored)
 
 
 ASKED = re.findall(r"^\| .* \| `(antagony [^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
@@ -244,7 +244,7 @@ def test_the_commands_of_a_page_run(names: tuple[str, ...], tmp_path: Path) -> N
     (tmp_path / "src").symlink_to(ROOT / "src")
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "150"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    if not any(line.startswith(("cp ", "mkdir my-case")) for line in lines_of(names)):
+    if not any(line.startswith(("cp ", "mkdir ")) for line in lines_of(names)):
         shutil.copytree(PACKAGED, tmp_path / "my-case")  # where a page speaks of a case of your own, any will do
     ran = 0
     for page, language, title, text in fences(names):
@@ -269,7 +269,7 @@ def lines_of(names: tuple[str, ...]) -> list[str]:
 
 def case_of(names: tuple[str, ...]) -> str:
     """The folder of the case that some pages write into."""
-    return next((found[1] for line in lines_of(names) if (found := COPY.match(line))), "my-case")
+    return next((found[1] for line in lines_of(names) if (found := MADE.match(line))), "my-case")
 
 
 def fences(names: tuple[str, ...]) -> Iterator[tuple[Path, str, str, str]]:

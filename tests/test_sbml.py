@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from functools import lru_cache
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from command import Done, run_command
 
 from antagony.errors import SimulationError, UnsupportedError
 from antagony.exchange.sbml import LARGEST, open_sbml, read_sbml
@@ -356,10 +355,8 @@ def test_brackets_in_a_formula_of_level_1_are_counted() -> None:
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "antagony.cli", "simulate", *arguments]
-    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
-    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+def command(*arguments: str) -> Done:
+    return run_command("simulate", *arguments)
 
 
 @pytest.fixture

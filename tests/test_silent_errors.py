@@ -8,12 +8,9 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +24,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from closed_form import AGREED, CENTRAL, COMPARTMENTS, DEPOT, ELIMINATION, PLAIN, Given, answer, simulate_records
+from command import run_command
 from numpy.typing import NDArray
 from scipy.stats import f as f_law
 from scipy.stats import norm
@@ -237,17 +235,11 @@ def test_a_repeated_run_was_unlike_the_first(case: Case) -> None:
     assert not np.array_equal(first["score"], other["score"])
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "antagony.cli", *arguments]
-    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
-    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
-
-
 # basico#55, roadrunner#360: unlike between two faces of one tool, by tolerances that were hard to see.
 def test_the_command_line_and_python_gave_different_numbers(case: Case, tmp_path: Path) -> None:
     target = tmp_path / "run.nc"
     asked = ("none", BOTH, "-o", "ketamine_plasma", "-o", "score", "--until", "24 h", "--no-calibrated")
-    done = command("simulate", *asked, "--points", "7", "--patients", "3", "--seed", "5", "--out", str(target))
+    done = run_command("simulate", *asked, "--points", "7", "--patients", "3", "--seed", "5", "--out", str(target))
     assert done.returncode == 0, done.stderr
     with xr.open_dataset(target, engine="h5netcdf") as stored:
         people = sample_population(case.parameters("none").values(), 3, seed=5)
