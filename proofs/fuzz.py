@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import hostile  # noqa: E402
 
-BATCH = 2500  # inputs a process reads before a new one takes its place
+BATCH = 5000  # inputs a process reads before a new one takes its place
 
 
 def kept_folder() -> Path:
@@ -47,7 +47,7 @@ def read_batches(folder: Path) -> dict[tuple[str, int, int], dict[str, Any]]:
 def run_missing(names: list[str], examples: int, folder: Path, processes: int) -> None:
     """Run the batches that are not kept yet, a few at a time."""
     known = read_batches(folder)
-    wanted = [(name, seed, size) for name in names for seed, size in split(examples)]
+    wanted = [(name, seed, size) for seed, size in split(examples) for name in names]  # all readers come equally far
     missing = [batch for batch in wanted if batch not in known]
     begun = time.perf_counter()
 
@@ -56,8 +56,8 @@ def run_missing(names: list[str], examples: int, folder: Path, processes: int) -
         return [found | {"size": size} for found in hostile.run_apart([f"{name}:{size}"], seed, folder)]
 
     with (folder / "batches.jsonl").open("a", encoding="utf-8") as file, ThreadPoolExecutor(processes) as pool:
-        for done, found in enumerate(pool.map(run, missing), 1):
-            for batch in found:
+        for done, ended in enumerate(as_completed([pool.submit(run, batch) for batch in missing]), 1):
+            for batch in ended.result():
                 file.write(json.dumps(batch) + "\n")
             file.flush()
             if done % 20 == 0:

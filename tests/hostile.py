@@ -659,6 +659,7 @@ PETAB_FORMULAS = formulas(
 def _read_problem(content: bytes, folder: Path) -> object:
     from antagony.exchange.petab import open_petab
 
+    _load_schemas()
     name, _, changed = content.partition(b"\0")
     files = {**{n: t.encode() for n, t in _problem_files_once().items()}, name.decode(): changed}
     for file, text in files.items():
@@ -667,6 +668,14 @@ def _read_problem(content: bytes, folder: Path) -> object:
 
 
 _problem_files_once = functools.cache(_problem_files)
+
+
+@functools.cache
+def _load_schemas() -> None:
+    """Keep the library's schemas, which it would read anew for every problem: most of the time that one takes."""
+    from petab.v1 import yaml
+
+    yaml.SCHEMAS.update({version: yaml.load_yaml(file) for version, file in yaml.SCHEMAS.items()})
 
 
 def _read_formula(content: bytes, _: Path) -> object:
@@ -836,10 +845,12 @@ def _misbehave(content: bytes, folder: Path) -> None:
             time.sleep(0.01)
     if how == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "spin":
+        collections.deque(itertools.repeat(None), maxlen=0)  # for ever, and without a look at signals
 
 
 PLANTED = {how: Reader(how, st.just(how.encode()), _misbehave, "a file") for how in (
-    "raise", "mumble", "write", "open", "start", "hang", "crash",
+    "raise", "mumble", "write", "open", "start", "hang", "crash", "spin",
 )}  # fmt: skip
 
 
@@ -905,7 +916,9 @@ def judge(reader: Reader, content: bytes, folder: Path, found: Found) -> None:
     begun = time.process_time()
     signal.setitimer(signal.ITIMER_PROF, WATCH.limit)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE * WATCH.limit)
-    faulthandler.dump_traceback_later(2 * PATIENCE * WATCH.limit, exit=True)  # a library that hangs hears no signal
+    faulthandler.dump_traceback_later(2 * PATIENCE * WATCH.limit, exit=True)  # a library that waits hears no signal
+    most = math.ceil(begun + 2 * WATCH.limit) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))  # nor does one that runs for ever
     fault = ""
     try:
         WATCH.armed = True
@@ -950,7 +963,7 @@ def run_batch(reader: Reader, examples: int, number: int, folder: Path, last: Pa
         database=None,
         deadline=None,
         phases=[Phase.generate],
-        suppress_health_check=[*HealthCheck.__members__.values()],
+        suppress_health_check=list(HealthCheck),
     )
     @given(reader.inputs)
     def probe(content: bytes) -> None:

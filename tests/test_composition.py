@@ -39,6 +39,45 @@ def test_parts_that_do_not_join_are_refused_with_their_place(texts: list[Text], 
         join("m", PRELUDE, texts, {})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("x := (knot b)^2", "x := knot and b", "x = 2*knot 3", "x := !knot\tb", "x := knot not b", "x := a*(knot _b)"),
+        *(
+            "x := knot/* or\ntwo */b",
+            "x := knot \\\n b",
+            "x := \\\n knot b",
+            'x := knot "b"',
+            "x := knot .5",
+            "at knot b: x = 2",
+        ),
+        *("x := knot $b", "x has knot b", "x := 1 # knot b\ny := knot b", "x := knot t"),
+        'x is "knot"; y := knot b',
+    ],
+)
+def test_text_over_which_the_library_would_never_end_is_refused(text: str) -> None:
+    """Each of them hangs libAntimony, which no signal ends: this test would not fail but stand still."""
+    with pytest.raises(CompositionError, match=r'a.ant, line \d: "knot" ends like the operator "not"'):
+        symbols_of("", Text("a.ant", text + "\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("x := knot * b", "x := (knot )*2", "x := knot && b", "knot := 2; knot has dimensionless", "x := not b"),
+        *(
+            "// cannot be\nx := 1",
+            "x := 1 # cannot be",
+            "/* cannot\nbe */ x := 1",
+            'x := 1; x is "a knot b"',
+            "x := 2*not_b",
+        ),
+    ],
+)
+def test_names_that_end_like_an_operator_may_be_used(text: str) -> None:
+    assert symbols_of("", Text("a.ant", text + "\n")).gives
+
+
 def test_a_row_with_an_unknown_unit_is_named_with_its_file_and_line(case: Case) -> None:
     row = replace(case.shared["score_max"], unit="mg")
     text = Text("y.ant", "y := score_max; y has dimensionless;")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,7 @@ def test_a_reader_answers_or_says_what_is_wrong(found: dict[str, dict[str, Any]]
         ("start", "did what no reader may: os.system"),
         ("hang", "Hang"),
         ("crash", "the process died (-11)"),
+        ("spin", f"the process died ({-signal.SIGXCPU})"),
     ],
 )
 def test_the_watch_sees_what_no_reader_may_do(

@@ -34,6 +34,11 @@ _EXIT = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 
+# libAntimony looks for the operator "not" in the letters of a formula and never ends where a name has them last and
+# another word or number follows. A statement may begin with such a name, and some words never follow in a formula.
+_SILENT = re.compile(r'"[^"\n]*"|//[^\n]*|#[^\n]*|/\*.*?\*/', re.DOTALL)
+_ENDLESS = re.compile(r'(?<![\w.])([^\W\d]\w*not)(?:[^\S\n]|\0|\\\n)+(?!(?:has|is|in)\b)[\w."$]')
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -229,6 +234,7 @@ def _load(name: str, texts: Sequence[Text]) -> tuple[str, str]:
     lines, origin = [f"model {name}"], [("model header", 1)]
     for text in texts:
         _refuse_exit(text)
+        _refuse_endless(text)
         pieces = text.text.splitlines()
         lines += pieces
         origin += [(text.label, n + 1) for n in range(len(pieces))]
@@ -251,6 +257,20 @@ def _refuse_exit(text: Text) -> None:
         word = found[1] or found[2]
         line = plain.count("\n", 0, found.start(1 if found[1] else 2)) + 1
         raise CompositionError(f'{text.label}, line {line}: "{word}" leaves the model; a part is statements alone')
+
+
+def _refuse_endless(text: Text) -> None:
+    """Refuse text over which libAntimony would hang, and no signal can end it there."""
+    plain = "\n".join(text.text.splitlines())
+    bare = _SILENT.sub(lambda m: ('"' if m[0][0] == '"' else "\0") + "\0" * (len(m[0]) - 1), plain)
+    for found in _ENDLESS.finditer(bare):
+        before = bare[: found.start()].replace("\\\n", "").rstrip(" \t\0")
+        if before and before[-1] not in ";\n":
+            line = plain.count("\n", 0, found.start()) + 1
+            raise CompositionError(
+                f'{text.label}, line {line}: "{found[1]}" ends like the operator "not" and stands before another word; '
+                "set an operator or a bracket behind it, or give it another name"
+            )
 
 
 def _last_error() -> str:
