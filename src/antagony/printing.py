@@ -339,7 +339,7 @@ def _plot_run(run: xr.Dataset) -> None:
 
 
 def _draw_curves(times: list[float], curves: Mapping[str, xr.DataArray], title: str, below: str) -> None:
-    """Curves in the terminal, by plotext 5 or by plotext 6, which share no name but `show`."""
+    """Curves in the terminal, by plotext 5 or by plotext 6, which share no name; the latter writes past our stream."""
     import plotext as terminal
 
     plotext: Any = terminal  # its functions are made at import, where no type checker sees them
@@ -362,7 +362,7 @@ def _draw_curves(times: list[float], curves: Mapping[str, xr.DataArray], title: 
     figure.title(title)
     figure.label(below)
     figure.plot_size(100, 24)
-    figure.show(colorless=not sys.stdout.isatty())
+    sys.stdout.write(figure.build().string(colorless=not sys.stdout.isatty()).rstrip("\n") + "\n")
 
 
 def _spread_of(run: xr.Dataset | xr.DataArray) -> str | None:
