@@ -37,6 +37,7 @@ from worker import Order, Worker
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "bench.json"
 SUBJECTS = 2048  # of ours a round; peers take as many as they do in about a second
+PAIRED = 8192  # of ours on one core and on two: about as long as the 32 of a peer take
 OUR_TOLERANCES = (1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 5e-6, 2e-6, 1e-6, 5e-7, 2e-7, 1e-7, 2e-8, 1e-8)
 THEIR_TOLERANCES = (1e-4, 1e-6, 1e-8)
 HEADLINE = 1e-6  # the tolerance of a peer at which targets are judged; the others stand beside it
@@ -164,27 +165,29 @@ def first_core() -> int:
     return min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
-def time_pairs(file: Path, names: list[str], plan: Plan, scratch: Path) -> dict[str, float]:
+def time_pairs(names: list[str], plan: Plan, scratch: Path) -> dict[str, float]:
     """Speed on two cores over that on one, interleaved: two threads of ours, two processes of each peer."""
     cores = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
     if len(cores) < 2:
         return {}
+    most = min(PAIRED, 4 * plan.subjects)
+    file = scratch / "pairs.pickle"
+    file.write_bytes(pickle.dumps((bench_model(), make_problem(most), None)))
     gains = {}
     for name in names:
         say(f"two cores: {name}")
         order = [Order(name, 1, (core,), str(file), str(scratch / "built")) for core in cores]
         pair = [Worker(order[0]), Worker(order[1])]
         both = Worker(Order(name, 2, tuple(cores), str(file), str(scratch / "built"))) if name == "antagony" else None
-        count = plan.subjects if both else 32
-        rtol = 1e-4 if both else HEADLINE
+        count = most if both else 32
         ratios = []
         for _ in range(plan.rounds + 1):
-            one = pair[0].ask("seconds", rtol, count)
+            one = pair[0].ask("seconds", HEADLINE, count)
             if both:
-                ratios.append(one / both.ask("seconds", rtol, count))
+                ratios.append(one / both.ask("seconds", HEADLINE, count))
                 continue
             for worker in pair:
-                worker.send("seconds", rtol, count)
+                worker.send("seconds", HEADLINE, count)
             ratios.append(2 * one / max(worker.answer() for worker in pair))
         gains[name] = float(np.median(ratios[1:]))
         for worker in [*pair, *([both] if both else [])]:
@@ -383,7 +386,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         if "bench" in plan.models and "antagony" in plan.engines:
             running = list(result["models"]["bench"]["engines"])
             names = ["antagony"] if plan.quick else running
-            result["two_cores"] = time_pairs(scratch / "bench.pickle", names, plan, scratch)
+            result["two_cores"] = time_pairs(names, plan, scratch)
             result["many_doses"] = many_doses(plan)
     if not plan.quick:
         result |= start_up()

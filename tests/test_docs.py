@@ -32,7 +32,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md")])
 PACKAGED = Path(antagony.__file__).parent / "cases" / "ketamine"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-MADE = re.compile(r"(?:mkdir|cp -r src/antagony/cases/ketamine) (\S+)")
+MADE = re.compile(r"(?:mkdir|cp -r src/antagony/cases/ketamine) ([\w-]+)$")
 ENTRY = re.compile(r"^```bibtex\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")

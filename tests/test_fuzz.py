@@ -19,7 +19,8 @@ from antagony.case import Case, open_case
 from antagony.claim import read_claims
 from antagony.composition import Text, symbols_of
 from antagony.drug import read_drug
-from antagony.errors import AntagonyError, CaseError, CompositionError, near_miss
+from antagony.errors import AntagonyError, CaseError, CompositionError, RegimenError, near_miss
+from antagony.exchange.nonmem import read_subjects
 from antagony.kernel.build import build_kernel
 from antagony.kernel.library import Status
 from antagony.regimen import parse_regimen
@@ -87,7 +88,11 @@ def put(path: Path, text: str | bytes) -> Path:
     return path
 
 
-ENDLESS = {"a number of 5000 digits": "9" * 5000, "lists without end": "[" * 5000}
+ENDLESS = {
+    "a number of 5000 digits": "9" * 5000,
+    "lists without end": "[" * 5000,
+    "lists 300 deep": "[" * 300 + "]" * 300,  # the parser reads them; who follows them must not fall
+}
 
 
 @pytest.mark.parametrize("value", ENDLESS.values(), ids=ENDLESS)
@@ -108,6 +113,20 @@ def test_toml_that_its_parser_chokes_on_is_said(
     put(path, f"title = {value}\n{path.read_text()}")
     with pytest.raises(CaseError, match=f"{path.name}: not valid TOML: "):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("-9223372036854775809,0,50", "column ID: .* a subject's number is a whole number"),
+        ("1.5.2,0,50", "column ID: .* a subject's number is a whole number"),
+        (f"1,0,{'9' * 400}", "record 1: AMT is larger than any number here"),
+    ],
+)
+def test_a_number_in_a_data_set_that_no_computer_holds_is_said(tmp_path: Path, row: str, said: str) -> None:
+    put(tmp_path / "doses.csv", f"ID,TIME,AMT,EVID,CMT,DRUG,ROUTE\n{row},1,1,naltrexone,po\n")
+    with pytest.raises(RegimenError, match=rf"doses.csv: {said}"):
+        read_subjects(tmp_path / "doses.csv")
 
 
 def test_a_name_too_long_for_a_file_is_said(folder: Path) -> None:

@@ -17,6 +17,7 @@ from .interruption import unfinished
 
 LARGEST = 256_000_000  # [byte] of a packed file once it is unpacked
 HEADS = 100_000  # [byte] that a NetCDF file has beside its numbers
+DEEPEST = 100  # tables and lists inside one another, which readers follow by calling themselves
 LONGEST = 200  # letters of a name, whose part beside it has more
 _COUNT = itertools.count()
 
@@ -77,13 +78,20 @@ def parse_toml(text: str) -> dict[str, Any]:
     The parser itself raises others for numbers of thousands of digits and for brackets thousands deep.
     """
     try:
-        return tomllib.loads(text)
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise
     except ValueError:
         raise ValueError("a whole number with thousands of digits") from None
     except RecursionError:
         raise ValueError("lists or tables inside one another without end") from None
+    level: list[Any] = [tables]
+    for _ in range(DEEPEST):
+        inner = (branch.values() if isinstance(branch, dict) else branch for branch in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return tables
+    raise ValueError(f"lists or tables more than {DEEPEST} deep")
 
 
 def check_ending(out: Path, endings: Sequence[str]) -> None:

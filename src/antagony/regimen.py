@@ -477,6 +477,8 @@ def record_reader(row: Mapping[str, Any]) -> Callable[[str], float]:
             number = float(cell)
         except (TypeError, ValueError):
             raise RegimenError(f'{column} "{cell}" is no number') from None
+        except OverflowError:
+            raise RegimenError(f"{column} is larger than any number here") from None
         if math.isinf(number):
             raise RegimenError(f"{column} is not finite")
         return 0.0 if math.isnan(number) else number  # pandas reads an empty cell as NaN

@@ -91,6 +91,9 @@ def read_subjects(path: Path | str) -> dict[int, Subject]:
         raise RegimenError(f"{path}: there is no column ID{near_miss('ID', table.columns)}")
     try:
         table["ID"] = table["ID"].astype(int)
+    except (ValueError, OverflowError) as error:
+        raise RegimenError(f"{path}: column ID: {error}; a subject's number is a whole number") from None
+    try:
         numbers = sorted({int(number) for number in table["ID"]})
         return {number: _read_subject(number, pd.DataFrame(table[table["ID"] == number])) for number in numbers}
     except (RegimenError, ValueError) as error:
