@@ -40,7 +40,8 @@ BOUNDS = """## What bounds it
 - **Where the time goes**, bench model, rtol 1e-6: rates and their powers 46 %, Jacobian's factors and the stages 37 %,
   triangular solves 16 %. A step is some 10,000 operations in which the long chains of a power and of a solve wait for
   themselves, so a third of the multiply-add peak is what is reached. Tried without gain: other step control
-  (Gustafsson, five safety factors), other first steps after a dose, solves written out in line, -O3, no scheduling by the compiler.
+  (Gustafsson, five safety factors), other first steps after a dose, solves written out in line, -O3, no scheduling by
+  the compiler.
 - **Two threads** share out blocks that shrink towards the end. At 2,048 subjects, a tenth of a second of work, the last
   blocks and the start of the threads are felt (1.7 to 1.9); at 8,192 they are not.
 - **28 doses of each drug.** 84 discontinuities in two weeks, each with a first step of its own, are most of the work.
