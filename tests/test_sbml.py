@@ -292,6 +292,7 @@ def test_times_that_mean_nothing_are_refused(times: list[float]) -> None:
         (document(""), "no model|no valid SBML"),
         (document('<model id="m"/>'), "nothing in this model can change"),
         (level3()[:-20], r"line \d+: no XML"),
+        *((level3().replace("UTF-8", name, 1), "line 1: no XML: an encoding that") for name in ("x", "utf-32", "hex")),
         ("<html><body/></html>", "outermost element is <html>"),
     ],
 )

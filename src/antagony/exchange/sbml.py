@@ -297,6 +297,8 @@ def _scan(text: str) -> _Scan:
         raise SimulationError(f"line {error.lineno}: no XML: {expat.ErrorString(error.code)}") from None
     except UnicodeEncodeError:
         raise SimulationError("no SBML: characters that UTF-8 does not have") from None
+    except (LookupError, ValueError):  # what the library says of an encoding that it lacks, or cannot read
+        raise SimulationError("line 1: no XML: an encoding that cannot be read; write it in UTF-8") from None
     return _Scan(frozenset(required))
 
 
