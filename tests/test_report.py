@@ -124,6 +124,7 @@ def a_mechanism(
         a_replay("contrast_24h", slug, -7.0 * lift, calibrates=True),
         a_replay("contrast_72h", slug, -6.0 * lift if lift else math.nan),
         a_replay("naltrexone_24h", slug, 6 * blocked * lift - 0.1, kind="direction"),
+        a_replay("contrast_1_week", slug, -5.0 * lift, weighed=False),
     )
     base = MechanismVerdict(
         slug=slug, title=slug.replace("_", " "), statement=f"What {slug} says {HOSTILE}.", group="class of " + slug,
@@ -229,7 +230,8 @@ def test_answers_are_told_in_words_and_numbers(page: Page) -> None:
         "outside its prior",
         "explains 2 of 2",
         "41 of 132",
-        "used to calibrate, not counted",
+        "contrast_1_week not weighed, not counted",
+        "contrast_24h used to calibrate, not counted",
         "no prediction",
         "more than 0, size not published",
         "pka_brake_hill high (0.41), opioid_tone low (0.20)",
@@ -255,7 +257,7 @@ def test_the_page_can_be_read_aloud(page: Page) -> None:
     assert tags.count("figure") == tags.count("figcaption") > 3
     assert all(a.get("scope") in ("col", "row") for tag, a in page.tags if tag == "th")
     drawings = [a for tag, a in page.tags if tag == "svg"]
-    assert len(drawings) == 1 + 3 * 2 + 3  # overview; main and further scenes; findings
+    assert len(drawings) == 1 + 3 * 2 + 4  # overview; main and further scenes; findings
     assert all(a["role"] == "img" and a["aria-label"] for a in drawings)
 
 

@@ -78,6 +78,13 @@ class Replay:
         return self.weighed and not self.calibrates
 
     @property
+    def uncounted(self) -> str:
+        """Why agreement is not counted, in words; empty where it is."""
+        if self.calibrates:
+            return "used to calibrate, not counted"
+        return "" if self.weighed else "not weighed, not counted"
+
+    @property
     def in_animals(self) -> bool:
         """Whether the prediction is the share of draws with a sign seen in animals."""
         return self.unit == SHARE_OF_DRAWS
