@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shlex
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ import libsbml as _libsbml
 import numpy as np
 import pandas as pd
 import pytest
+from command import Done, run_command
 
 from antagony.calibration import calibrate
 from antagony.case import Case, open_case
@@ -735,10 +735,8 @@ def test_petab_gets_the_mechanisms_asked_for_or_all(
     assert asked == [(True, ("hnk",), tmp_path), (True, tuple(case.wirings), tmp_path)]
 
 
-def command(*arguments: str, cwd: Path, word: str = "export") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
-    line = [sys.executable, "-m", "antagony.cli", word, *arguments]
-    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment, cwd=cwd)
+def command(*arguments: str, cwd: Path, word: str = "export") -> Done:
+    return run_command(word, *arguments, cwd=cwd)
 
 
 def test_help_names_every_format(tmp_path: Path) -> None:
@@ -780,9 +778,8 @@ def test_the_command_fails_in_one_sentence(tmp_path: Path, arguments: tuple[str,
 def test_the_exported_file_is_read_by_ourselves(tmp_path: Path) -> None:
     """`antagony simulate FILE` gives the score that the mechanism gives."""
     command("--to", "sbml", "--mechanism", "none", "--regimen", BOTH, "-o", "m.xml", cwd=tmp_path)
-    line = [sys.executable, "-m", "antagony.cli", "simulate", "m.xml", "--until", "24.75", "--points", "4"]
-    asked = [*line, "-o", "score", "--out", "run.csv"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=tmp_path)
+    asked = ("m.xml", "--until", "24.75", "--points", "4", "-o", "score", "--out", "run.csv")
+    done = command(*asked, cwd=tmp_path, word="simulate")
     assert done.returncode == 0, done.stderr
     found = pd.read_csv(tmp_path / "run.csv")["score"].to_numpy()
     case = open_case()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import run_command
 from typer.testing import CliRunner
 
 from antagony.case import Case, open_case
@@ -187,8 +186,7 @@ def test_a_wrong_file_is_named_in_one_sentence(
     folder: Path, file: str, old: str, new: str, where: str, what: str
 ) -> None:
     change(folder / file, old, new)
-    command = [sys.executable, "-m", "antagony.cli", "lint", "--case", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_command("lint", "--case", str(folder))
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert where in done.stderr and what in done.stderr
 
