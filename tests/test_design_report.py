@@ -565,7 +565,8 @@ def test_a_verdict_shows_the_first_five_where_a_ranking_is_kept(ranking: Ranking
         assert " ".join(words.split()) in page.text, words
     printed = said(lambda c: print_ranking_summary(table, c))
     assert printed.count("two_by_two  ") == 2 and "Which study next" in printed
-    assert "antagony design" in said(lambda c: print_ranking_summary(None, c))
+    without = said(lambda c: print_ranking_summary(None, c, " --case mine"))
+    assert "make one with: antagony design --case mine" in without
 
 
 # --- command line ----------------------------------------------------------------------------------------------------

@@ -340,3 +340,25 @@ def test_the_page_speaks_of_its_own_case_alone(folder: Path, tmp_path: Path) -> 
     assert STRANGE.findall(text) == []
     assert {name for track in facts["tracks"] for name in track["outputs"]} >= {"experience", "benefit", "score"}
     assert facts["trial"]["bodyweight"] == 70
+
+
+# --- what a command says to do next ----------------------------------------------------------------------------------
+
+
+def test_the_next_command_asks_the_same_case(folder: Path) -> None:
+    """Nothing is stored for a case that was just changed: the commands that make it name its folder."""
+    change(folder / "case.toml", 'title = "', 'title = "Changed: ')
+    asked = ("--case", str(folder), "--draws", "4", "--patients", "4", "--out", str(folder.parent / "verdict.html"))
+    done = run_command("verdict", *asked)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert sum(line.endswith(f": antagony weigh --case {folder}") for line in said) == 1
+    assert sum(line.endswith(f": antagony design --case {folder}") for line in said) == 1
+    some = run_command("verdict", "--mechanism", "trip", *asked).stdout
+    assert "add --weigh quick to weigh them" in some and "antagony design" not in some
+
+
+def test_a_mechanism_that_is_there_but_not_listed_is_told(folder: Path) -> None:
+    shutil.copytree(folder / "mechanisms" / "trip", folder / "mechanisms" / "trop")
+    done = run_command("claims", "trop", "--case", str(folder))
+    assert 'no mechanism "trop"; it has the folder: add it to `mechanisms` in case.toml' in done.stderr

@@ -296,6 +296,16 @@ class Case:
             self.title, self.question, (Table(heads, rivals, words=5),), facts=(*held, self.disclaimer.rstrip("."))
         ).html()
 
+    @property
+    def packaged(self) -> bool:
+        """Whether this is the case that comes with the package."""
+        return self.folder == _packaged_folder()
+
+    @property
+    def option(self) -> str:
+        """What a command needs behind it to ask this very case; empty for the packaged one."""
+        return "" if self.packaged else f" --case {self.folder}"
+
     @cached_property
     def dosable(self) -> tuple[str, ...]:
         """Drugs that a regimen may name."""
@@ -311,7 +321,10 @@ class Case:
         names = slug.split("+")
         for name in names:
             if name not in self.wirings:
-                raise CaseError(f'the case {self.folder.name} has no mechanism "{name}"{near_miss(name, self.wirings)}')
+                lies_there = name.isidentifier() and (self.folder / "mechanisms" / name).is_dir()
+                hint = "; it has the folder: add it to `mechanisms` in case.toml" if lies_there else ""
+                hint = hint or near_miss(name, self.wirings)
+                raise CaseError(f'the case {self.folder.name} has no mechanism "{name}"{hint}')
         if len(set(names)) < len(names):
             raise CaseError(f'"{slug}" names a mechanism twice; a mixture is of different ones')
         return self.wirings[slug] if len(names) == 1 else _mixture(slug, [self.wirings[name] for name in names])
@@ -604,9 +617,13 @@ def _varied(rows: Mapping[str, Parameter], variant: Variant, wiring: Wiring) -> 
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
+def _packaged_folder() -> Path:
+    return Path(str(files("antagony") / "cases" / PACKAGED))
+
+
 def open_case(folder: Path | str | None = None) -> Case:
     """Open a case folder, or the packaged case when none is named. Raises CaseError naming file, line or key."""
-    path = Path(str(files("antagony") / "cases" / PACKAGED)) if folder is None else Path(folder)
+    path = _packaged_folder() if folder is None else Path(folder)
     if not (path / "case.toml").is_file():
         raise CaseError(f"{path}: no case.toml here; a case is a folder that holds one")
     _refuse_traps(path)

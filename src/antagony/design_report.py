@@ -278,10 +278,14 @@ def print_ranking(ranking: Ranking, console: Console) -> None:
     _print_settings(ranking, console)
 
 
-def print_ranking_summary(kept: Mapping[str, Any] | None, console: Console) -> None:
-    """The first designs of a kept ranking and what it says; where there is none, the command that makes it."""
+def print_ranking_summary(kept: Mapping[str, Any] | None, console: Console, option: str = "") -> None:
+    """The first designs of a kept ranking and what it says; where there is none, the command that makes it.
+
+    `option`: what that command needs behind it to ask this very case.
+    """
     if kept is None:
-        console.print("No ranking of designs is kept for this case; make one with: antagony design", markup=False)
+        said = f"No ranking of designs is kept for this case; make one with: antagony design{option}"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
         return
     console.print()
     table = number_table("design", "bits (error)", "deci-\nsive", "mis-\nleading", "n", "advised\nn")

@@ -140,7 +140,7 @@ def render_report(report: ModelReport) -> str:
         comparable=comparable,
         rest=sum_rest,
         constants=_CONSTANTS,
-        packaged=report.case.folder.parent.name == "cases" and report.case.folder.parent.parent.name == "antagony",
+        packaged=report.case.packaged,
     )
 
 

@@ -255,10 +255,10 @@ def print_weighing(weighing: Weighing, console: Console) -> None:
     _print_settings(weighing, console)
 
 
-def print_weighing_summary(weighing: Weighing | None, console: Console) -> None:
-    """The rivals and what follows, in short; where nothing was weighed, the command that does it."""
+def print_weighing_summary(weighing: Weighing | None, console: Console, missing: str) -> None:
+    """The rivals and what follows, in short; where nothing was weighed, what is missing."""
     if weighing is None:
-        console.print("The rivals were not weighed in this state of the case; do so with: antagony weigh", markup=False)
+        console.print(missing, markup=False, highlight=False, soft_wrap=True)
         return
     console.print()
     console.print("How probable each rival is, given what was published", style="bold", markup=False)

@@ -72,9 +72,10 @@ def verdict(
         return
     console = show_console()
     print_question(answer, console)
-    print_weighing_summary(weighed, console)
+    print_weighing_summary(weighed, console, _how_to_weigh(opened, mechanism))
     print_verdict(answer, console)
-    print_ranking_summary(ranking, console)
+    if mechanism is None:
+        print_ranking_summary(ranking, console, opened.option)
     print_fragile(answer, console)
     console.print(f"report: {path}")
 
@@ -248,6 +249,13 @@ def report(
         f"{path.stat().st_size / 1000:.0f} kB, {time.perf_counter() - begun:.0f} s)",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _how_to_weigh(case: Case, mechanisms: list[str] | None) -> str:
+    """What to do where no stored answer can be shown."""
+    if mechanisms is not None:
+        return "Some of the rivals were asked, so no stored answer is shown; add --weigh quick to weigh them."
+    return f"The rivals were not weighed in this state of the case; do so with: antagony weigh{case.option}"
 
 
 def _stored_answer(
