@@ -231,7 +231,7 @@ def test_answers_are_told_in_words_and_numbers(page: Page) -> None:
         "explains 2 of 2",
         "41 of 132",
         "contrast_1_week not weighed, not counted",
-        "contrast_24h used to calibrate, not counted",
+        "contrast_24h nominal values solved from it, not counted",
         "no prediction",
         "more than 0, size not published",
         "pka_brake_hill high (0.41), opioid_tone low (0.20)",

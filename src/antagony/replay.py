@@ -81,7 +81,7 @@ class Replay:
     def uncounted(self) -> str:
         """Why agreement is not counted, in words; empty where it is."""
         if self.calibrates:
-            return "used to calibrate, not counted"
+            return "nominal values solved from it, not counted"
         return "" if self.weighed else "not weighed, not counted"
 
     @property

@@ -266,7 +266,7 @@ def _finding_rows(verdict: Verdict) -> tuple[FindingRow, ...]:
             f"{first.text}. Published: {describe_observed(first)}{shown}. Rows: median and 95 % predictive "
             "interval of each mechanism, "
             + (
-                "grey, since it set the outcome scale."
+                "grey, since nominal values were solved from it."
                 if first.calibrates
                 else "full where it agrees, hollow where not."
             )
