@@ -132,7 +132,7 @@ def print_verdict(answer: Verdict, console: Console) -> None:
     asked = [Line(name, tuple(matrix_cell(found.get(name)) for found in by_id)) for name in claims]
     if asked:
         print_grid("Claims: hold (+) or broken (-) at nominal values, and in % of prior draws", heads, asked, console)
-    title = "Findings replayed: predicted, + within the 95 % interval; * not counted (set nominal values, or not weighed)"
+    title = "Findings replayed: predicted, + within the 95 % interval; * not counted: set nominal values or not weighed"
     print_grid(title, heads, _replay_lines(answer), console, behind="published", beside=3)
     console.print(_legend(answer), markup=False, style="dim")
     for line in answer.summary:
