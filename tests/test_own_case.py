@@ -362,3 +362,11 @@ def test_a_mechanism_that_is_there_but_not_listed_is_told(folder: Path) -> None:
     shutil.copytree(folder / "mechanisms" / "trip", folder / "mechanisms" / "trop")
     done = run_command("claims", "trop", "--case", str(folder))
     assert 'no mechanism "trop"; it has the folder: add it to `mechanisms` in case.toml' in done.stderr
+
+
+def test_a_class_that_the_case_lacks_is_refused_before_the_work(folder: Path) -> None:
+    file = folder / "mechanisms" / "trip" / "mechanism.toml"
+    change(file, 'class = "a"', 'class = "elsewhere"')
+    done = run_command("weigh", "--case", str(folder))
+    assert done.returncode == 2
+    assert 'mechanisms/trip/mechanism.toml, key class: case.toml has no class "elsewhere"' in done.stderr

@@ -306,6 +306,17 @@ class Case:
         """What a command needs behind it to ask this very case; empty for the packaged one."""
         return "" if self.packaged else f" --case {self.folder}"
 
+    def class_faults(self, slugs: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
+        """Where a mechanism has no class, or one that the case does not know, and what is wrong with it."""
+        for slug, wiring in self.wirings.items():
+            where = f"mechanisms/{slug}/mechanism.toml, key class"
+            if slugs is not None and slug not in slugs:
+                continue
+            if wiring.group and wiring.group not in self.groups:
+                yield where, f'case.toml has no class "{wiring.group}"{near_miss(wiring.group, self.groups)}'
+            if self.groups and not wiring.group and not wiring.reference:
+                yield where, "missing; name a class of case.toml, or say reference = true"
+
     @cached_property
     def dosable(self) -> tuple[str, ...]:
         """Drugs that a regimen may name."""

@@ -157,13 +157,8 @@ def check_listing(case: Case) -> Iterator[Issue]:
 
 def check_classes(case: Case) -> Iterator[Issue]:
     """Where case.toml has classes, every mechanism but a reference is of one of them: weighing compares classes."""
-    for slug, wiring in case.wirings.items():
-        where = f"mechanisms/{slug}/mechanism.toml, key class"
-        if wiring.group and wiring.group not in case.groups:
-            miss = near_miss(wiring.group, case.groups)
-            yield Issue("error", where, f'case.toml has no class "{wiring.group}"{miss}')
-        if case.groups and not wiring.group and not wiring.reference:
-            yield Issue("error", where, "missing; name a class of case.toml, or say reference = true")
+    for where, what in case.class_faults():
+        yield Issue("error", where, what)
 
 
 def check_display(case: Case) -> Iterator[Issue]:

@@ -88,6 +88,8 @@ def weigh(
     rules = _rules(case)
     _check_date(until)
     slugs = list(mechanisms or case.wirings)
+    for where, what in case.class_faults(slugs):
+        raise PosteriorError(f"{where}: {what}; probabilities are shared out by class")
     teller = _Teller(progress)
     wanted = _Wanted(case, spent, seed, look=until is None)
     groups, seconds = _grouped_clouds(wanted, slugs, workers, teller)
