@@ -55,7 +55,10 @@ COMMANDS = (
     Command("page", ("page", "--mechanism", "none", "--draws", "30"), "page.html"),
     Command(
         "design",
-        ("design", "--only", "--plan", "naltrexone_alone", "--rivals", "none,hnk", "--effort", "quick", "--n", "40"),
+        (
+            *("design", "--only", "--plan", "naltrexone_alone", "--rivals", "camp_crosstalk,hnk"),
+            *("--effort", "quick", "--n", "40"),
+        ),
         "design.csv",
     ),
 )

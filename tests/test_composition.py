@@ -100,6 +100,14 @@ def test_a_wrong_unit_is_caught(case: Case) -> None:
     assert check_units(sbml.replace('id="plasticity_time"', 'id="plasticity_time" units="dimensionless"', 1)) != []
 
 
+def test_a_wrong_unit_is_told_by_symbol_and_formula() -> None:
+    texts = ("x := 1 dimensionless; x has dimensionless;", "y := x + 1 hour; y has dimensionless;")
+    joined = join("m", PRELUDE, [Text("y.ant", "\n".join(texts))], {})
+    added, came = check_units(joined.sbml)
+    assert added == ("y", "The formula 'x + 1' can only act on variables with the same units.")
+    assert came == ("y", "Expected units are dimensionless but the units returned are indeterminable.")
+
+
 def test_a_mechanism_differs_from_itself_in_nothing_and_from_a_rival_in_its_wiring_only(case: Case) -> None:
     one, other = case.mechanism("camp_crosstalk", ["ketamine"]), case.mechanism("none", ["ketamine"])
     assert compare_mechanisms(one, one).identical

@@ -215,10 +215,11 @@ ANIMALS = (
     .replace('"contrast"', '"direction"\nsign = -1')
     .replace("value = -3.0", "")
 )
+BLOCKER = "drugs/blocker/model.ant"
 FAULTS: list[tuple[Callable, str, tuple[str, str] | str, str, str]] = [
     (lint.check_models, WIRING, ("score_max -", "score_mx -"), "error", 'needs "score_mx", which nothing gives; did'),
     (lint.check_models, MODEL, "signal := gain; signal has dimensionless;", "error", "line 2: .*signal"),
-    (lint.check_models, "drugs/blocker/model.ant", ("_plasma has nM", "_plasma has nmol"), "error", "units"),
+    (lint.check_models, BLOCKER, ("_plasma has nM", "_plasma has nmol"), "error", r'line \d+: ".*_plasma": Expected'),
     (lint.check_variants, TOML, ("set = { gain", "set = { gian"), "error", 'no parameter "gian"; did you mean "gain"'),
     (lint.check_edges, TOML, ('to = "score"', 'to = "scores"'), "error", 'no readout or state "scores"; did you'),
     (lint.check_edges, TOML, ('parameter = "gain"', 'parameter = "gian"'), "error", 'no parameter "gian"'),

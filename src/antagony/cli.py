@@ -12,7 +12,7 @@ import typer
 
 from .commands import answers, checks, designs, exports, simulation, trials
 from .errors import AntagonyError
-from .interruption import stop_on_signals
+from .interruption import heed_signals_no_more, stop_on_signals
 from .terminal import show_console
 
 app = typer.Typer(
@@ -73,6 +73,7 @@ def main() -> None:
             raise
         error.show()  # type: ignore[attr-defined] - usage errors know how to print themselves
         code = getattr(error, "exit_code", 2)
+    heed_signals_no_more()
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -40,6 +40,14 @@ _SILENT = re.compile(r'"[^"\n]*"|//[^\n]*|#[^\n]*|/\*.*?\*/', re.DOTALL)
 _ENDLESS = re.compile(r'(?<![\w.])([^\W\d]\w*not)(?:[^\S\n]|\0|\\\n)+(?!(?:has|is|in)\b)[\w."$]')
 
 
+# Of an issue, libSBML first tells the rule of SBML, then what breaks it and in which element, which we name ourselves.
+_WORDY = re.compile(
+    r"^.*?Reference: L\dV\d Section [\d.]+ | \(exponent = 1, multiplier = 1, scale = 0\)"
+    r"| in the math element of the <\w+>| by the <math> expression of the <\w+> with (?:variable|symbol) '\w+'"
+)
+_ABOUT = re.compile(r'<(?:assignmentRule|rateRule|initialAssignment|reaction)\b[^>]*\b(?:variable|symbol|id)="(\w+)"')
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A piece of model text and the file it came from (or who wrote it)."""
@@ -326,15 +334,28 @@ def _state_units(sbml: str) -> dict[str, str]:
     return units
 
 
-def check_units(sbml: str) -> list[str]:
-    """Every issue of libSBML's full consistency check, units included; an empty list means a sound model."""
+def check_units(sbml: str) -> list[tuple[str, str]]:
+    """Every issue of libSBML's full consistency check, units included: (symbol, what is wrong); none in a sound model.
+
+    The symbol is the one whose formula is at fault, empty where none is; of libSBML's words those on this very formula.
+    """
     import libsbml
 
     document = libsbml.readSBMLFromString(sbml)
     document.setConsistencyChecks(libsbml.LIBSBML_CAT_MODELING_PRACTICE, False)
     document.checkConsistency()
-    log = document.getErrorLog()
-    return [" ".join(log.getError(i).getMessage().split()) for i in range(log.getNumErrors())]
+    log, lines = document.getErrorLog(), sbml.splitlines()
+    found = [log.getError(i) for i in range(log.getNumErrors())]
+    said = [_WORDY.sub("", " ".join(issue.getMessage().split())) for issue in found]
+    return [(_symbol_at(lines, issue.getLine()), words) for issue, words in zip(found, said, strict=True)]
+
+
+def _symbol_at(lines: Sequence[str], number: int) -> str:
+    """The symbol of the rule, start value or reaction that a line of SBML is part of."""
+    for line in reversed(lines[:number]):
+        if found := _ABOUT.search(line):
+            return found[1]
+    return ""
 
 
 def sums_text(receptors: Sequence[Receptor], sums: Sequence[Sum], drugs: Sequence[Drug]) -> Text:

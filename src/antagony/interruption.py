@@ -53,6 +53,12 @@ def stop_on_signals() -> None:
         signal.signal(number, _stop)
 
 
+def heed_signals_no_more() -> None:
+    """Once all is written: Python takes its handlers away as it ends, and a signal would make a failure of success."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
     for process in tuple(_WORKING):
         _end(process)

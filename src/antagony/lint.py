@@ -14,7 +14,7 @@ from typing import Literal
 
 from .case import REPORT_FILE, Case
 from .claim import Claim
-from .composition import check_units
+from .composition import LEFT_HAND_SIDE, check_units
 from .condition import Condition
 from .design import SCORE, missing_targets
 from .display import read_display
@@ -104,8 +104,8 @@ def check_models(case: Case) -> Iterator[Issue]:
     alone: list[tuple[str, ...]] = [(name,) for name in case.dosable]
     for i, slug in enumerate(case.wirings):  # a drug's text meets the wiring only through sums that all share
         sets: list[tuple[str, ...]] = [(), case.dosable, *([] if i else alone)]
-        for drugs in dict.fromkeys(sets):
-            yield from _model_issues(case, slug, drugs, {})
+        found = (issue for drugs in dict.fromkeys(sets) for issue in _model_issues(case, slug, drugs, {}))
+        yield from dict.fromkeys(found)  # a formula is at fault once, whichever drugs are there
 
 
 def check_variants(case: Case) -> Iterator[Issue]:
@@ -179,8 +179,20 @@ def _model_issues(case: Case, slug: str, drugs: tuple[str, ...], variants: Mappi
     except CaseError as error:
         yield Issue("error", where, str(error))
         return
-    for message in check_units(mechanism.sbml):
-        yield Issue("error", where, message)
+    for symbol, message in check_units(mechanism.sbml):
+        about = f'"{symbol}": {message}' if symbol else message
+        yield Issue("error", _formula_place(case, slug, drugs, symbol) or where, about)
+
+
+def _formula_place(case: Case, slug: str, drugs: tuple[str, ...], symbol: str) -> str:
+    """File and line where a symbol is defined; empty where a text of the case does not hold it."""
+    files = [f"mechanisms/{slug}/wiring.ant", *(f"drugs/{name}/model.ant" for name in drugs)]
+    for name in [*files, *(f"parts/{part}.ant" for part in case.parts)]:
+        path = case.folder / name
+        for match in LEFT_HAND_SIDE.finditer(path.read_text(encoding="utf-8") if path.is_file() else ""):
+            if match[1] == symbol:
+                return f"{name}, line {match.string.count(chr(10), 0, match.start(1)) + 1}"
+    return ""
 
 
 def _composed(

@@ -256,7 +256,7 @@ class _Gatherer:
             rows=rows,
             totals=dict(Counter(p.grade for p in {**mechanism.parameters, **mechanism.dosing}.values())),
             nominal={} if "calibration" in missing else case.nominal_values(slug),
-            unit_issues=tuple(check_units(mechanism.sbml)),
+            unit_issues=tuple(f"{symbol}: {issue}".removeprefix(": ") for symbol, issue in check_units(mechanism.sbml)),
             refined=refined,
             claims=claims,
             calibrated=calibrated,
