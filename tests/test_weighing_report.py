@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import xarray as xr
+from command import run_command
 from html_page import Page
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
@@ -26,12 +27,13 @@ from matplotlib.patches import Rectangle
 from rich.console import Console
 from typer.testing import CliRunner
 
-from antagony.case import Case
+from antagony.case import Case, open_case
 from antagony.cli import app
 from antagony.condition import Condition
 from antagony.errors import CaseError, PosteriorError, ReportError
 from antagony.posterior.answer import Findings, Learned, Number, Part, Sweep, Weighed, Weighing
 from antagony.posterior.sentences import main_sentences
+from antagony.posterior.storage import read_answer
 from antagony.report import write_report
 from antagony.study import Arm, Design, Finding, Study, Trial
 from antagony.verdict import MechanismVerdict, Settings, Verdict
@@ -605,6 +607,32 @@ def test_the_command_weighs_prints_and_writes(
     }  # fmt: skip
     result = run(app, ["weigh", "--mechanism", "none", "--json"])
     assert json.loads(result.stdout) == weighing_table(weighing)
+
+
+def test_a_stored_answer_to_the_very_question_is_shown(monkeypatch: pytest.MonkeyPatch, weighing: Weighing) -> None:
+    """Of this effort, seed, version and all rivals; anything else is computed, and so is the same with --anew."""
+    computed: list[str] = []
+
+    def stand_in(case: Case, **given: Any) -> Weighing:  # noqa: ANN401
+        computed.append(given["effort"])
+        return weighing
+
+    monkeypatch.setattr("antagony.posterior.weighing.weigh", stand_in)
+    monkeypatch.setattr("antagony.posterior.storage.keep_answer", lambda *_, **__: None)
+    stored = run_command("weigh", "--json")
+    assert stored.returncode == 0 and "--anew computes it again" in stored.stderr
+    answer = read_answer(open_case(), ["standard"])
+    assert answer is not None and json.loads(stored.stdout) == weighing_table(answer)
+    assert not computed
+    for more in (["--anew"], ["--seed", "2"], ["--until", "2018"], ["--mechanism", "none"], ["--effort", "thorough"]):
+        computed.clear()
+        assert "--anew" not in run_command("weigh", "--json", *more).stderr
+        assert computed
+    older = replace(answer, settings=replace(answer.settings, version="0.0.1"))
+    monkeypatch.setattr("antagony.posterior.storage.read_answer", lambda *_: older)
+    computed.clear()
+    run_command("weigh", "--json")
+    assert computed
 
 
 # --- what an effort leaves out, and what too few draws can tell ------------------------------------------------------

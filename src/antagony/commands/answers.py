@@ -101,6 +101,9 @@ def weigh(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the answer beside the case, for everyone who opens it.")
     ] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Compute it even where the answer to this very question is stored.")
+    ] = False,
     cluster: ClusterOption = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
@@ -123,12 +126,16 @@ def weigh(
     if out is not None:
         check_ending(out, WEIGHING_ENDINGS)
     opened = open_case(case)
-    say_plan(plan_weighing(opened, mechanism, effort, until))
-    with open_workers(cluster) as workers, show_progress() as tell:
-        answer = weigh(
-            opened, mechanisms=mechanism, effort=effort, seed=seed, until=until, workers=workers, progress=tell
-        )
-    if mechanism is None and until is None:
+    plan = plan_weighing(opened, mechanism, effort, until)
+    whole = mechanism is None and until is None
+    answer = _answered_before(opened, effort, seed) if whole and not anew else None
+    say_plan(plan if answer is None else "The stored answer to this very question; --anew computes it again.")
+    if answer is None:
+        with open_workers(cluster) as workers, show_progress() as tell:
+            answer = weigh(
+                opened, mechanisms=mechanism, effort=effort, seed=seed, until=until, workers=workers, progress=tell
+            )
+    if whole:
         keep_answer(opened, answer)
         if keep:
             keep_answer(opened, answer, beside_case=True)
@@ -249,6 +256,16 @@ def report(
         f"{path.stat().st_size / 1000:.0f} kB, {time.perf_counter() - begun:.0f} s)",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _answered_before(case: Case, effort: str, seed: int) -> Weighing | None:
+    """The stored answer of this effort, seed and version; None where there is none."""
+    from .. import __version__
+    from ..posterior.storage import read_answer
+
+    stored = read_answer(case, [effort])
+    asked = stored is not None and (stored.settings.seed, stored.settings.version) == (seed, __version__)
+    return stored if asked else None
 
 
 def _how_to_weigh(case: Case, mechanisms: list[str] | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -43,10 +43,13 @@ def keep_answer(case: Case, weighing: Weighing, *, beside_case: bool = False) ->
     return path
 
 
-def read_answer(case: Case) -> Weighing | None:
-    """The best stored answer for this very case, the user's own before the packaged one; None where there is none."""
+def read_answer(case: Case, efforts: Sequence[str] = EFFORTS) -> Weighing | None:
+    """The best stored answer for this very case, the user's own before the packaged one; None where there is none.
+
+    `efforts`: which may be shown, best first.
+    """
     for folder in (_cached(), _beside(case)):
-        for effort in EFFORTS:
+        for effort in efforts:
             path = folder / _name(case, effort)
             if path.is_file() and (found := _read(case, path)) is not None:
                 return found
