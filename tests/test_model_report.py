@@ -677,6 +677,7 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
     assert "antagony report trip --draws 10 --seed 1 --quick --case FOLDER" in text
     assert "antagony claims trip --draws 10 --seed 1 --long --case FOLDER" in text
     assert str(PSILOCYBIN) not in out.read_text(encoding="utf-8")
+    assert "not of the models of this case" in text
 
 
 def test_what_cannot_be_reported_is_refused(example: antagony.Case, report: ModelReport, tmp_path: Path) -> None:
