@@ -505,12 +505,15 @@ def test_the_terminal_says_first_how_probable_each_rival_is(
 def test_what_rounding_leaves_is_shown_as_nothing(weighing: Weighing, tmp_path: Path) -> None:
     first, *others = weighing.mechanisms
     dusty = replace(first.findings[0], fitted=-2.2e-15, predicted=4.7e-17, low=-0.9, high=0.4)
-    small = replace(first.findings[1], fitted=3e-12, low=-5e-12, high=5e-12)
-    changed = replace(first, findings=(dusty, small, *first.findings[2:]))
+    molar = replace(first.findings[1].finding, output="plasma")  # a case may count in what it likes
+    small = replace(first.findings[1], finding=molar, observed=None, fitted=3e-12, low=-5e-12, high=5e-12)
+    none = replace(first.findings[2], observed=None, predicted=-3.6e-12, low=-4e-11, high=2.6e-11)
+    changed = replace(first, findings=(dusty, small, none, *first.findings[3:]))
     path = write_weighing(replace(weighing, mechanisms=(changed, *others)), tmp_path / "w.html")
     text = Page(path.read_text(encoding="utf-8")).text
     assert re.search(r"e.1[57]\b", text) is None
     assert "0 (\N{MINUS SIGN}0.9 to 0.4)" in text and "fitted 0" in text and "fitted 3e\N{MINUS SIGN}12" in text
+    assert "0 (0 to 0)" in text
 
 
 def test_references_alone_have_a_page(weighing: Weighing, tmp_path: Path) -> None:

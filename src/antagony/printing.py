@@ -173,7 +173,7 @@ def _replay_lines(answer: Verdict) -> list[Line]:
         cells = tuple(_replay_cell(replays.get(m.slug)) for m in answer.mechanisms)
         lines.append(Line(f"  {finding}{'' if any_one.counts else ' *'}", cells, _observed(any_one)))
     lines.append(Line("explains", tuple(str(m.explains) for m in answer.mechanisms)))
-    return [*lines, Line("of findings weighed", tuple(str(m.findings) for m in answer.mechanisms))]
+    return [*lines, Line("of findings counted", tuple(str(m.findings) for m in answer.mechanisms))]
 
 
 def _observed(replay: Any) -> str:  # noqa: ANN401

@@ -55,10 +55,12 @@ if TYPE_CHECKING:
     from .matrix import Matrix
     from .posterior.answer import Findings, Learned, Number, Weighing
     from .replay import Replay
+    from .study import Finding
     from .verdict import MechanismVerdict, Verdict
 
 DUST = 1e-9  # share of its scale below which a number is what rounding leaves
 SOLVED = 1e-6  # the same of a number that a solver's tolerance carries
+SMALLEST = 1e-3  # points of the outcome, its share or logarithm: the least scale by which dust is told
 PER_FIGURE = 4  # scenes that one figure of further scenes can hold and still be read
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -362,14 +364,20 @@ def _published(found: Findings) -> str:
 
 def _foretold(found: Findings) -> str:
     """Median and 95 % interval of what is predicted."""
-    scale = max(abs(found.low), abs(found.high))
-    middle, low, high = (show_number(drop_dust(v, scale), 2) for v in (found.predicted, found.low, found.high))
+    scale = _scale_of(found.finding, found.low, found.high, found.observed)
+    middle, low, high = (show_number(drop_dust(v, scale, SOLVED), 2) for v in (found.predicted, found.low, found.high))
     return f"{middle} ({low} to {high})"
 
 
 def _fitted(found: Findings) -> str:
     """Median given all studies; what is nothing beside the interval of such a trial is 0."""
-    return show_number(drop_dust(found.fitted, max(abs(found.low), abs(found.high))), 2)
+    scale = _scale_of(found.finding, found.low, found.high, found.observed)
+    return show_number(drop_dust(found.fitted, scale, SOLVED), 2)
+
+
+def _scale_of(finding: Finding, low: float, high: float, observed: float | None) -> float:
+    """The scale of a finding's numbers; one of another output than the outcome may be in any unit, however large."""
+    return max(abs(low), abs(high), abs(observed or 0.0), SMALLEST if finding.output == "score" else 0.0)
 
 
 def _true_minus(text: str) -> str:
@@ -480,7 +488,7 @@ def _scale(answer: MechanismVerdict) -> str:
 def _interval(replay: Replay) -> str:
     if not math.isfinite(replay.predicted):
         return "no prediction"
-    scale = max(abs(replay.low), abs(replay.high))
+    scale = _scale_of(replay.finding, replay.low, replay.high, replay.observed)
     middle, low, high = (
         show_number(drop_dust(v, scale, SOLVED), 2) for v in (replay.predicted, replay.low, replay.high)
     )
