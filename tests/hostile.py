@@ -675,7 +675,8 @@ def _load_schemas() -> None:
     """Keep the library's schemas, which it would read anew for every problem: most of the time that one takes."""
     from petab.v1 import yaml
 
-    yaml.SCHEMAS.update({version: yaml.load_yaml(file) for version, file in yaml.SCHEMAS.items()})
+    schemas: dict[Any, Any] = yaml.SCHEMAS
+    schemas.update({version: yaml.load_yaml(file) for version, file in schemas.items()})
 
 
 def _read_formula(content: bytes, _: Path) -> object:
@@ -963,7 +964,7 @@ def run_batch(reader: Reader, examples: int, number: int, folder: Path, last: Pa
         database=None,
         deadline=None,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck(check) for check in HealthCheck],
     )
     @given(reader.inputs)
     def probe(content: bytes) -> None:
