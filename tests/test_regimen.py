@@ -139,6 +139,7 @@ def test_spelling_does_not_matter() -> None:
     [
         ("ketamin 50 mg iv", 'unknown drug "ketamin"; did you mean "ketamine"'),
         ("ketamine 50 mg nasl", 'ketamine has no route "nasl"; did you mean "nasal"'),
+        ("naltrexone 50 mg oral", 'naltrexone has no route "oral"; did you mean "po"'),
         ("ketamine 50 mgg iv", 'unknown unit "mgg"; did you mean "mg"'),
         ("ketamine 50 iv", 'the unit is missing after "50", such as mg or mg/kg'),
         ("ketamine 0.5 iv over 40 min", 'the unit is missing after "0.5"'),

@@ -40,6 +40,7 @@ _LARGEST_DOSE = 1e5  # mg, or mg/kg x 70 kg: nobody gives 100 g; a slipped unit 
 _LATEST = 1e6  # h, a century
 _MOST_DOSES = 10_000
 _REFERENCE_BODYWEIGHT = 70.0  # kg, only to judge whether a dose per kg is absurd
+_SPOKEN = {"oral": "po", "intravenous": "iv", "intramuscular": "im", "sublingual": "sl", "intranasal": "nasal"}
 _NO_UNIT = 'the unit is missing after "{}", such as mg or mg/kg'
 _PLAIN = re.compile(r"[+-]?[\d.]+")
 _USUAL_ROUTES = frozenset({"iv", "im", "sc", "po", "sl", "nasal"})
@@ -254,7 +255,8 @@ def _parse_dose(clause: str, drugs: Mapping[str, Collection[str]] | None) -> Dos
         raise RegimenError(f'the route is missing after "{words[0]}", such as iv, po or nasal')
     route = words[1]
     if drugs is not None and route not in drugs[drug]:
-        raise RegimenError(f'{drug} has no route "{route}"{near_miss(route, drugs[drug])}')
+        meant = _SPOKEN.get(route.lower(), route)
+        raise RegimenError(f'{drug} has no route "{route}"{near_miss(meant, drugs[drug])}')
     return Dose(drug, amount, per_kg, route, **_parse_modifiers(" ".join(words[2:]), per_kg))
 
 
