@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -304,7 +305,7 @@ class Case:
     @property
     def option(self) -> str:
         """What a command needs behind it to ask this very case; empty for the packaged one."""
-        return "" if self.packaged else f" --case {self.folder}"
+        return "" if self.packaged else f" --case {shlex.quote(str(self.folder))}"
 
     def class_faults(self, slugs: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
         """Where a mechanism has no class, or one that the case does not know, and what is wrong with it."""

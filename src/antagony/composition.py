@@ -36,8 +36,8 @@ _EXIT = re.compile(
 
 # libAntimony looks for the operator "not" in the letters of a formula and never ends where a name has them last and
 # another word or number follows. A statement may begin with such a name, and some words never follow in a formula.
-_SILENT = re.compile(r'"[^"\n]*"|//[^\n]*|#[^\n]*|/\*.*?\*/', re.DOTALL)
-_ENDLESS = re.compile(r'(?<![\w.])([^\W\d]\w*not)(?:[^\S\n]|\0|\\\n)+(?!(?:has|is|in)\b)[\w."$]')
+_SILENT = re.compile(r'"[^"\n]*"|//[^\n]*|#[^\n]*|/\*.*?\*/|\\\n', re.DOTALL)
+_ENDLESS = re.compile(r'(?<![\w.])([^\W\d]\w*not)(?:[^\S\n]|\0)+(?!(?:has|is|in)\b)[\w."$]')
 
 
 # Of an issue, libSBML first tells the rule of SBML, then what breaks it and in which element, which we name ourselves.
@@ -272,8 +272,10 @@ def _refuse_endless(text: Text) -> None:
     plain = "\n".join(text.text.splitlines())
     bare = _SILENT.sub(lambda m: ('"' if m[0][0] == '"' else "\0") + "\0" * (len(m[0]) - 1), plain)
     for found in _ENDLESS.finditer(bare):
-        before = bare[: found.start()].replace("\\\n", "").rstrip(" \t\0")
-        if before and before[-1] not in ";\n":
+        first = found.start()
+        while first and bare[first - 1] in " \t\0":
+            first -= 1
+        if first and bare[first - 1] not in ";\n":
             line = plain.count("\n", 0, found.start()) + 1
             raise CompositionError(
                 f'{text.label}, line {line}: "{found[1]}" ends like the operator "not" and stands before another word; '
