@@ -143,7 +143,13 @@ export function lines(page) {
 
 /** Wait for the page to have settled: two frames after whatever was asked. */
 export function settle(page) {
-  return page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))));
+  return page.evaluate(
+    () =>
+      new Promise((done) => {
+        requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)));
+        setTimeout(done, 1_000); // a browser without a screen may draw no frame at all after it was resized
+      }),
+  );
 }
 
 /** Until the address has followed. */
