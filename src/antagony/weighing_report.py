@@ -20,6 +20,7 @@ from .posterior.answer import Learned, Number, Part, Weighed, Weighing
 from .posterior.bank import plan_courses
 from .posterior.cloud import EFFORTS, left_at_base, structures_of
 from .posterior.sentences import base_only_sentence
+from .posterior.weighing import check_classes
 from .printing import plain_values, write_rows
 from .report import write_weighing_page
 from .terminal import Line, number_table, print_grid, print_lines, print_table
@@ -67,7 +68,7 @@ TAUGHT = 8  # learned numbers of the leader that the terminal shows
 def plan_weighing(case: Case, mechanisms: Sequence[str] | None, effort: str, until: str | None) -> str:
     """What a weighing will run, in one line; raises before the work what would otherwise be raised within it.
 
-    PosteriorError for an unknown effort or a date that is none, CaseError for an unknown mechanism.
+    PosteriorError for an unknown effort, class or a date that is none, CaseError for an unknown mechanism.
     """
     spent = EFFORTS.get(effort)
     if spent is None:
@@ -75,6 +76,7 @@ def plan_weighing(case: Case, mechanisms: Sequence[str] | None, effort: str, unt
     if until is not None and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", until):
         raise PosteriorError(f'--until "{until}": write a year, month or day, such as 2018, 2018-05 or 2018-05-03')
     slugs = [case.wiring(slug).slug for slug in mechanisms or case.wirings]
+    check_classes(case, slugs)
     structures = sum(len(structures_of(case, slug, spent)) for slug in slugs)
     courses, _ = plan_courses(case)
     first, most = (spent.size * blocks for blocks in (spent.blocks, spent.most))

@@ -88,8 +88,7 @@ def weigh(
     rules = _rules(case)
     _check_date(until)
     slugs = list(mechanisms or case.wirings)
-    for where, what in case.class_faults(slugs):
-        raise PosteriorError(f"{where}: {what}; probabilities are shared out by class")
+    check_classes(case, slugs)
     teller = _Teller(progress)
     wanted = _Wanted(case, spent, seed, look=until is None)
     groups, seconds = _grouped_clouds(wanted, slugs, workers, teller)
@@ -104,6 +103,12 @@ def weigh(
     answers.append(_reference(case, kept, rules))
     seconds["answers"] = time.perf_counter() - filled
     return _answer(case, answers, groups, kept, rules, until, spent, seconds, begun, seed)
+
+
+def check_classes(case: Case, slugs: Sequence[str]) -> None:
+    """Raise PosteriorError for a mechanism of a class that the case lacks."""
+    for where, what in case.class_faults(slugs):
+        raise PosteriorError(f"{where}: {what}; probabilities are shared out by class")
 
 
 def gather_clouds(
