@@ -118,7 +118,7 @@ def _cores(found: dict[str, Any]) -> str:
 def _configured(found: dict[str, Any]) -> str:
     rows = [f"- **{name}**: {text}." for name, text in found["configured"].items()]
     run = (
-        "`make bench` measures everything (some 15 minutes) and exits 1 on a missed promise; "
+        "`make bench` measures everything (some 25 minutes with all engines) and exits 1 on a missed promise; "
         '`ARGS="--quick"` looks at the bench model in under a minute; `--only ENGINE`, `--model NAME` and `--rounds N` '
         "choose. "
         "Engines that are not installed are skipped by name. AMICI and numbalsoda are built from source "
