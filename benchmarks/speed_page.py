@@ -37,16 +37,16 @@ BOUNDS = """## What bounds it
 - **Vectors.** The promises were set for a processor whose vectors hold eight numbers. The table above is of one whose
   vectors hold four. A first version of the kernel, measured with both on one processor, reached 0.68 of its speed with
   four; no processor with eight was at hand to measure this one.
-- **Where the time goes**, bench model, rtol 1e-6: rates and their powers 46 %, Jacobian's factors and the stages 37 %,
-  triangular solves 16 %. A step is some 10,000 operations in which the long chains of a power and of a solve wait for
-  themselves, so a third of the multiply-add peak is what is reached. Tried without gain: other step control
-  (Gustafsson, five safety factors), other first steps after a dose, solves written out in line, -O3, no scheduling by
-  the compiler.
+- **Where the time goes**, bench model, measured apart and earlier: rates and their powers 46 %, Jacobian's
+  factors and the stages 37 %, triangular solves 16 %. Some 10,000 operations a step reach about a third of the
+  multiply-add peak; our guess is that the long chains of a power and of a solve wait for themselves. Tried without
+  gain: other step control (Gustafsson, other safety factors), other first steps, solves written out in line, -O3, no
+  scheduling by the compiler.
 - **Two threads** share out blocks that shrink towards the end. At 2,048 subjects, a tenth of a second of work, the last
-  blocks and the start of the threads are felt (1.7 to 1.9); at 8,192 they are not.
-- **28 doses of each drug.** 84 discontinuities in two weeks, each with a first step of its own, are most of the work.
-  What the promise counts from ran on the processor with eight; the first version of the kernel on this one does 1,094
-  trajectories/s, and this kernel 1.7 times as many, at rtol 1e-4.
+  blocks and the start of the threads are felt (1.7 to 1.8, measured apart); at 8,192 they are not.
+- **28 doses of each drug** are 84 discontinuities in two weeks, each with a first step of its own. What the promise
+  counts from ran on the processor with eight. Measured apart and earlier, side by side on this one at rtol 1e-4: the
+  first version of the kernel 1,094 trajectories/s, this kernel 1.7 times as many.
 - **The first run** of a mechanism is spent on its symbols and in the C compiler; the kernel is then kept.
 """
 
