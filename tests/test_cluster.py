@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -47,12 +47,11 @@ START = 60.0  # s for a process of dask to come up on a busy machine
 class Farm:
     """A scheduler and workers on this machine, each a process with a cache folder of its own."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, protocol: str = "tcp", **settings: str) -> None:
         self.folder, self.processes = folder, list[subprocess.Popen[bytes]]()
         known = folder / "scheduler.json"
-        self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(known), **settings
-        )
+        words = ("--host", "127.0.0.1", "--port", "0", "--protocol", protocol, "--scheduler-file", str(known))
+        self.scheduler = self._start("scheduler", *words, **settings)
         until(lambda: known.is_file() and known.read_text().rstrip().endswith("}"))
         self.address: str = json.loads(known.read_text())["address"]
         self.watch: Any = Client(self.address, set_as_default=False, timeout=START)
@@ -447,6 +446,60 @@ def test_what_is_lost_is_said(fragile: Callable[..., Farm], monkeypatch: pytest.
         cluster.run(slowly, 0.2, range(40), arrived=end_the_scheduler)
     assert time.monotonic() - begun < 20
     assert came[:3] == [0, 1, 2] and len(came) < 40
+
+
+# --- encrypted -------------------------------------------------------------------------------------------------------
+
+
+def certificates(folder: Path, name: str) -> dict[str, str]:
+    """The settings of dask, as the how-to page gives them, with an authority and a certificate made for them."""
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    ca, certificate, key = (folder / f"{name}-{what}.pem" for what in ("ca", "certificate", "key"))
+    authority.cert_pem.write_to_path(ca)
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    paths = {"CA_FILE": ca}
+    for role in ("CLIENT", "SCHEDULER", "WORKER"):
+        paths |= {f"{role}__CERT": certificate, f"{role}__KEY": key}
+    settings = {f"DASK_DISTRIBUTED__COMM__TLS__{what}": str(path) for what, path in paths.items()}
+    return {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true", **settings}
+
+
+def use_settings(settings: Mapping[str, str]) -> Any:  # noqa: ANN401 - dask's own
+    """What dask reads from its environment when a process begins, in this one."""
+    import dask
+
+    flat = {name.removeprefix("DASK_").lower().replace("__", "."): value for name, value in settings.items()}
+    return dask.config.set(flat)
+
+
+@pytest.mark.slow
+def test_an_encrypted_cluster_gives_the_same_bits_to_those_whom_it_knows(
+    fragile: Callable[..., Farm], example: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker and a client with certificates of one authority; without one, or of another, nobody gets in."""
+    known, stranger = certificates(tmp_path, "known"), certificates(tmp_path, "stranger")
+    with use_settings(known):
+        farm = fragile(protocol="tls", **known)
+        farm.add("one", **known)
+        assert farm.address.startswith("tls://")
+        plan = example.plan("antagonist")
+        with open_workers(farm.address) as cluster:
+            (far,) = simulate_trials(example, ["receptor"], plan, replicates=20, workers=cluster)
+        (here,) = simulate_trials(example, ["receptor"], plan, replicates=20)
+        assert here.ratings.identical(far.ratings)
+    monkeypatch.setattr(clusters, "PATIENCE", 2.0)
+    for settings, why in ((stranger, "could be reached"), ({}, "TLS")):
+        with use_settings(settings), pytest.raises(ClusterError, match=why) as caught:
+            with open_workers(farm.address):
+                pytest.fail("it was let in")
+        assert str(caught.value).startswith(f"{farm.address}: ") and "\n" not in str(caught.value)
+    unencrypted = farm.address.replace("tls:", "tcp:")
+    with use_settings(known), pytest.raises(ClusterError, match="encryption"):
+        with open_workers(unencrypted):
+            pytest.fail("it spoke in the clear")
 
 
 # --- who is refused --------------------------------------------------------------------------------------------------
