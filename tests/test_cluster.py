@@ -56,7 +56,7 @@ class Farm:
         self.address: str = json.loads(known.read_text())["address"]
         self.watch: Any = Client(self.address, set_as_default=False, timeout=START)
 
-    def add(self, name: str, *, threads: int = 1, **settings: str) -> subprocess.Popen[bytes]:
+    def add(self, name: str, threads: int = 1, /, **settings: str) -> subprocess.Popen[bytes]:
         """One more worker, once the scheduler knows it. BLAS has one thread there, as under dask's own nanny."""
         before = self.count()
         settings = {"ANTAGONY_CACHE": str(self.folder / name), "OPENBLAS_NUM_THREADS": "1", **settings}
@@ -469,10 +469,10 @@ def certificates(folder: Path, name: str) -> dict[str, str]:
 
 def use_settings(settings: Mapping[str, str]) -> Any:  # noqa: ANN401 - dask's own
     """What dask reads from its environment when a process begins, in this one."""
-    import dask
+    from dask import config
 
     flat = {name.removeprefix("DASK_").lower().replace("__", "."): value for name, value in settings.items()}
-    return dask.config.set(flat)
+    return config.set(flat)
 
 
 @pytest.mark.slow

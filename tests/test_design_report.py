@@ -43,6 +43,7 @@ from antagony.design_report import (
     print_ranking_summary,
     print_shown,
     ranking_table,
+    read_answered,
     read_ranking,
     shown_table,
     write_ranking,
@@ -507,6 +508,80 @@ def test_a_ranking_beside_the_case_is_read_where_the_user_has_none(
     assert (read_ranking(case) or {})["title"] == "own"
 
 
+def asked_by(ranking: Ranking, **others: Any) -> Ask:  # noqa: ANN401
+    """The question that a ranking answers, but for `others`."""
+    same = {"n": int(ranking.n), "budget": ranking.budget, "bound": ranking.bound, "aim": ranking.aim}
+    return replace(Ask(seed=ranking.settings.seed), **{**same, **others})
+
+
+def test_a_kept_answer_is_the_record_that_was_kept(ranking: Ranking, case: Case, folder: Path, tmp_path: Path) -> None:
+    """In every face; pairs of rivals for the asked number of patients alone."""
+    plans = [replace(r, plan=case.designs[r.name], ignoring=r.ignoring and replace(r.ignoring, bias=math.nan))
+             for r in ranking.ranked]  # fmt: skip
+    record = replace(ranking, ranked=tuple(plans))
+    keep_ranking(case, ranking_table(record), "standard")
+    kept = read_answered(case, asked_by(record))
+    assert kept is not None
+    assert [r.plan for r in kept.ranked] == [*(case.designs[name] for name in NAMES)]
+    assert [r.evidence.pairs for r in kept.ranked] == [r.evidence.pairs for r in record.ranked]
+    assert not any(e.pairs for r in kept.ranked for e in r.curve)
+    assert kept.settings == record.settings and kept.realism == record.realism
+    assert kept.measurements == record.measurements and kept.ignored == record.ignored
+    assert ranking_table(kept) == ranking_table(record)
+    assert said(lambda c: print_ranking(kept, c)) == said(lambda c: print_ranking(record, c))
+    for ending in DESIGN_ENDINGS:
+        one, other = (tmp_path / f"{name}{ending}" for name in ("kept", "was"))
+        write_ranking(kept, one)
+        write_ranking(record, other)
+        assert one.read_text(encoding="utf-8") == other.read_text(encoding="utf-8"), ending
+
+
+@pytest.mark.parametrize(
+    "other", [{"n": 101}, {"budget": "80 patients"}, {"bound": 13.0}, {"aim": 0.7}, {"seed": 6}, {"effort": "quick"}]
+)
+def test_the_answer_to_another_question_is_not_shown(
+    ranking: Ranking, case: Case, folder: Path, other: dict[str, Any]
+) -> None:
+    """Nor does the user's own answer to another hide the one beside the case."""
+    keep_ranking(case, ranking_table(ranking), "standard")
+    assert read_answered(case, asked_by(ranking)) is not None
+    assert read_answered(case, asked_by(ranking, **other)) is None
+    if "effort" in other:
+        return
+    changed = {name: value for name, value in other.items() if name != "seed"}
+    another = replace(ranking, **changed, settings=replace(ranking.settings, seed=other.get("seed", 5)))
+    keep_ranking(case, ranking_table(another), "standard", beside_case=True)
+    assert read_answered(case, asked_by(ranking)) is not None
+    assert read_answered(case, asked_by(ranking, **other)) is not None
+
+
+def test_an_answer_without_contrasts_answers_no_question_about_them(
+    ranking: Ranking, case: Case, folder: Path
+) -> None:
+    keep_ranking(case, ranking_table(replace(ranking, measurements=())), "standard")
+    assert read_answered(case, asked_by(ranking)) is not None
+    assert read_answered(case, asked_by(ranking), measured=True) is None
+    keep_ranking(case, ranking_table(ranking), "standard")
+    assert read_answered(case, asked_by(ranking), measured=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("designs", "no-such-design"), ("seconds", 3), ("settings", {}), ("rivals", []), ("realism", {"placebo": "?"}),
+        ("counting", {"gated_surge": "many"}), ("measurements", [{"plan": "two_by_two"}]), ("question", None),
+    ],
+)  # fmt: skip
+def test_a_kept_answer_of_other_words_is_none(
+    ranking: Ranking, case: Case, folder: Path, key: str, value: object
+) -> None:
+    table = ranking_table(ranking)
+    table[key] = [{**table[key][0], "name": value}] if key == "designs" else value
+    keep_ranking(case, table, "standard")
+    assert read_ranking(case) is not None, "a verdict reads less of it"
+    assert read_answered(case, asked_by(ranking)) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -630,6 +705,23 @@ def test_the_command_ranks_prints_writes_and_keeps(
     assert json.loads(result.stdout) == ranking_table(ranking, NUMBERS)
 
 
+def test_the_command_shows_a_stored_answer_and_computes_it_where_asked(
+    asked: dict[str, Any], ranking: Ranking, case: Case
+) -> None:
+    ask = asked_by(ranking)
+    words = ["design", "--bound", f"{ask.bound:g}", "--seed", f"{ask.seed}"]
+    first = CliRunner().invoke(app, words)
+    assert first.exit_code == 0 and asked.pop("ask") == ask
+    second = CliRunner().invoke(app, words)
+    assert second.exit_code == 0 and "ask" not in asked, "it was computed again"
+    assert "--anew computes it again" in second.output
+    assert second.stdout == first.stdout
+    for more in (["--anew"], ["--measurements"], ["--exclude", "animal"], ["--n", "99"]):
+        result = CliRunner().invoke(app, [*words, *more])
+        assert result.exit_code == 0 and asked.pop("ask", None) is not None, more
+        assert "stored answer" not in result.output
+
+
 @pytest.mark.parametrize(
     "options", [["--exclude", "animal"], ["--rivals", "ii,iv"], ["--without", "placebo"], ["--plan", "williams_2018"]]
 )
@@ -698,11 +790,13 @@ def test_the_plan_of_the_work_counts_designs_and_rivals(case: Case) -> None:
     )
 
 
-def test_a_stored_answer_to_the_very_question_is_named_before_the_work(case: Case) -> None:
-    plans = choose_plans(case, ())
-    assert "shown by antagony verdict" in announce_ranking(case, Ask(n=100), plans)
-    for other in (Ask(n=90), Ask(n=100, budget="600 visits"), Ask(n=100, exclude=("animal",))):
-        assert "stored" not in announce_ranking(case, other, plans)
+def test_the_packaged_case_holds_the_answer_to_its_own_question(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(design_report, "cache_folder", lambda: tmp_path)
+    kept = read_answered(case, Ask())
+    assert kept is not None and {r.name for r in kept.ranked} | {*kept.refused} == {*case.designs}
+    assert read_answered(case, Ask(n=99)) is None
 
 
 # --- the how-to ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,11 +106,7 @@ def announce_ranking(case: Case, ask: Ask, plans: Sequence[Plan]) -> str:
                 raise
     size = f"a budget of {ask.budget}" if ask.budget else f"{ask.n} patients"
     between = " and ".join(ask.rivals) if ask.rivals else f"{len(groups)} classes of {len(slugs)} mechanisms"
-    said = f"{len(kept)} designs at {size} between {between}, effort {ask.effort}; what was asked before is only read"
-    kept_one = read_ranking(case) if is_whole(ask, plans, case) else None
-    if kept_one is not None and (kept_one["n"], kept_one["budget"]) == (ask.n, ask.budget):
-        said += ". A stored answer to this question is shown by antagony verdict; asked anew it may take ten minutes"
-    return said
+    return f"{len(kept)} designs at {size} between {between}, effort {ask.effort}; what was asked before is only read"
 
 
 def measure_ranking(case: Case, ask: Ask, ranking: Ranking, progress: Progress | None = None) -> Ranking:
@@ -616,17 +612,88 @@ def read_ranking(case: Case) -> dict[str, Any] | None:
     The user's own before the one that ships beside the case. Text alone is read, and what does not look like a ranking
     is left alone.
     """
+    return next(_kept_tables(case, storage.EFFORTS), None)
+
+
+def read_answered(case: Case, ask: Ask, *, measured: bool = False) -> Ranking | None:
+    """The kept ranking of this very question over all designs and classes, as `rank_plans` gave it; None without.
+
+    Pairs of rivals are kept for the asked number of patients alone; `measured`: only one that holds every contrast.
+    """
+    from pydantic import ValidationError
+
+    for table in _kept_tables(case, [ask.effort]):
+        try:
+            kept = _record_of(case, table)
+        except (KeyError, TypeError, AttributeError, ValueError, ValidationError):
+            continue
+        asked = (kept.n, kept.budget, kept.bound, kept.aim, kept.settings.seed)
+        if asked == (ask.n, ask.budget, ask.bound, ask.aim, ask.seed) and (kept.measurements or not measured):
+            return kept
+    return None
+
+
+def _kept_tables(case: Case, efforts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Kept rankings of this very case as plain values, best first."""
     from pydantic import TypeAdapter, ValidationError
 
     folders = (cache_folder() / "rankings", _beside(case))
-    for path in (folder / _kept_name(case, effort) for folder in folders for effort in storage.EFFORTS):
+    for path in (folder / _kept_name(case, effort) for folder in folders for effort in efforts):
         try:
             table = json.loads(unpack(path))
             TypeAdapter(_Kept).validate_python(table)
         except (OSError, ValueError, RecursionError, ValidationError):
             continue
-        return table
-    return None
+        yield table
+
+
+def _record_of(case: Case, table: Mapping[str, Any]) -> Ranking:
+    """The record behind plain values; raises what a table of other keys or types makes Python and pydantic raise."""
+    from pydantic import TypeAdapter
+
+    straight = (
+        "title question refused n budget bound aim realism ignored assumed sentences caveats seconds settings"
+    ).split()
+    record = {name: table[name] for name in straight} | {
+        "ranked": [_ranked_of(case, row) for row in table["designs"]],
+        "rivals": {name: row["mechanisms"] for name, row in table["rivals"].items()},
+        "titles": {name: row["title"] for name, row in table["rivals"].items()},
+        "pair": table["named"],
+        "counting": {slug: _nan(count) for slug, count in table["counting"].items()},
+        "measurements": [
+            {name: row[name] for name in ("plan", "estimand", "text", "unit")}
+            | {"bits": _figure_of(row, "bits"), "outcomes": _outcomes_of(row["outcomes"])}
+            for row in table["measurements"]
+        ],
+    }
+    return TypeAdapter(Ranking).validate_python(record)
+
+
+def _ranked_of(case: Case, row: Mapping[str, Any]) -> dict[str, Any]:
+    pairs = {(p["truth"], p["other"]): (_nan(p["decisive"]), _nan(p["misleading"])) for p in row["pairs"]}
+    return {
+        "plan": case.designs[row["name"]],
+        "evidence": _evidence_of(row) | {"pairs": pairs},
+        "curve": [_evidence_of(e) for e in row["curve"]],
+        "control": {"value": _nan(row["control"]), "error": _nan(row["control_error"])},
+        "advised": None if row["advised"] is None else _evidence_of(row["advised"]),
+        "best": _evidence_of(row["best"]),
+        "outcomes": {estimand: _outcomes_of(found) for estimand, found in row["outcomes"].items()},
+        "ignoring": None if row["ignoring"] is None else _evidence_of(row["ignoring"]),
+    }
+
+
+def _evidence_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    figures = {name: _figure_of(row, name) for name in ("bits", "decisive", "misleading", "posterior")}
+    return figures | {"n": _nan(row["n"]), "bias": _nan(row["bias"]), "pairs": {}}
+
+
+def _figure_of(row: Mapping[str, Any], name: str) -> dict[str, float]:
+    return {"value": _nan(row[name]), "error": _nan(row[f"{name}_error"])}
+
+
+def _outcomes_of(found: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
+    return {slug: {name: _nan(value) for name, value in outcome.items()} for slug, outcome in found.items()}
 
 
 def _beside(case: Case) -> Path:

@@ -12,8 +12,8 @@ from ..errors import CaseError
 from ..files import check_ending
 from ..printing import print_fragile, print_question, print_verdict, verdict_table
 from ..terminal import print_json, show_console, show_progress
-from .delivery import deliver, say_plan
-from .options import CaseOption, ClusterOption, JsonOption, SeedOption
+from .delivery import ANSWERED, deliver, say_plan
+from .options import AnewOption, CaseOption, ClusterOption, JsonOption, SeedOption
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -101,9 +101,7 @@ def weigh(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the answer beside the case, for everyone who opens it.")
     ] = False,
-    anew: Annotated[
-        bool, typer.Option("--anew", help="Compute it even where the answer to this very question is stored.")
-    ] = False,
+    anew: AnewOption = False,
     cluster: ClusterOption = None,
     case: CaseOption = None,
     as_json: JsonOption = False,
@@ -129,7 +127,7 @@ def weigh(
     plan = plan_weighing(opened, mechanism, effort, until)
     whole = mechanism is None and until is None
     answer = _answered_before(opened, effort, seed) if whole and not anew else None
-    say_plan(plan if answer is None else "The stored answer to this very question; --anew computes it again.")
+    say_plan(plan if answer is None else ANSWERED)
     if answer is None:
         with open_workers(cluster) as workers, show_progress() as tell:
             answer = weigh(

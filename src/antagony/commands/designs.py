@@ -11,9 +11,10 @@ import typer
 from ..errors import StudyError
 from ..files import check_ending
 from ..terminal import show_progress
-from .delivery import deliver, say_plan
+from .delivery import ANSWERED, deliver, say_plan
 from .options import (
     AimOption,
+    AnewOption,
     BoundOption,
     BudgetOption,
     CaseOption,
@@ -71,6 +72,7 @@ def rank_designs(
     only: OnlyOption = False,
     measurements: MeasurementsOption = False,
     keep: KeepOption = False,
+    anew: AnewOption = False,
     effort: EffortOption = "standard",
     seed: SeedOption = 1,
     out: RankingFileOption = None,
@@ -100,6 +102,7 @@ def rank_designs(
         measure_ranking,
         print_ranking,
         ranking_table,
+        read_answered,
         write_ranking,
     )
     from ..planning.ranking import rank_plans
@@ -109,15 +112,20 @@ def rank_designs(
     opened = open_case(case)
     plans = choose_plans(opened, plan or (), only=only)
     ask = _ask(rivals, n, budget, exclude, bound, aim, without, dropout, ignore, effort, seed)
-    if keep and not is_whole(ask, plans, opened):
+    whole = is_whole(ask, plans, opened)
+    if keep and not whole:
         raise StudyError("--keep stores the ranking of all designs and classes: leave out what narrows the question")
-    say_plan(announce_ranking(opened, ask, plans))
-    with open_workers(cluster) as workers, show_progress() as tell:
-        ranking = rank_plans(opened, ask, plans=plans, workers=workers, progress=tell)
-        if measurements:
-            ranking = measure_ranking(opened, ask, ranking, tell)
+    plan_said = announce_ranking(opened, ask, plans)
+    ranking = read_answered(opened, ask, measured=measurements) if whole and not anew else None
+    answered = ranking is not None
+    say_plan(ANSWERED if answered else plan_said)
+    if ranking is None:
+        with open_workers(cluster) as workers, show_progress() as tell:
+            ranking = rank_plans(opened, ask, plans=plans, workers=workers, progress=tell)
+            if measurements:
+                ranking = measure_ranking(opened, ask, ranking, tell)
     numbers = count_numbers(opened, ranking) if as_json or (out and out.suffix in (".html", ".json")) else None
-    if is_whole(ask, plans, opened):
+    if whole and (keep or not answered):
         keep_ranking(opened, ranking_table(ranking, numbers), effort)
         if keep:
             keep_ranking(opened, ranking_table(replace(ranking, measurements=())), effort, beside_case=True)

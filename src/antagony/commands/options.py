@@ -14,6 +14,9 @@ CaseOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random number; the same seed gives the same bits.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+AnewOption = Annotated[
+    bool, typer.Option("--anew", help="Compute it even where the answer to this very question is stored.")
+]
 ClusterOption = Annotated[
     str | None,
     typer.Option(
