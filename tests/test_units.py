@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from antagony import units
 from antagony.errors import UnitError
 from antagony.units import UNIT_LABELS, format_time, parse_dose, parse_mass, parse_quantity, parse_rate, parse_time
 
@@ -127,8 +128,14 @@ def test_labels_are_for_people() -> None:
     assert UNIT_LABELS["dimensionless"] == ""
 
 
-def test_pint_waits_for_the_first_text() -> None:
-    code = (
-        "import sys, antagony.regimen, antagony.parameters; sys.exit('pint' in sys.modules or 'scipy' in sys.modules)"
-    )
+@pytest.mark.parametrize(("unit", "dimension"), [*units._COMMON])
+def test_a_common_unit_is_what_pint_says(unit: str, dimension: str) -> None:
+    """To the bit, so that it does not matter who answers."""
+    assert units._COMMON[unit, dimension] == units._ask_pint(unit, dimension)
+
+
+def test_pint_waits_for_an_uncommon_unit() -> None:
+    """Its import and its thousand definitions take as long as most commands."""
+    opens = "import sys, antagony, antagony.units; antagony.open_case(); early = {'pint', 'scipy'} & {*sys.modules}; "
+    code = opens + "antagony.units.parse_time('1 month'); sys.exit(bool(early) or 'pint' not in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -288,9 +289,15 @@ def _read_text(path: Path) -> str:
         raise CaseError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
+@cache
+def _validator() -> TypeAdapter[_DrugFile]:
+    """Made once: making it takes longer than reading a file."""
+    return TypeAdapter(_DrugFile)
+
+
 def _read_tables(path: Path) -> _DrugFile:
     try:
-        return TypeAdapter(_DrugFile).validate_python(parse_toml(_read_text(path)))
+        return _validator().validate_python(parse_toml(_read_text(path)))
     except ValidationError as error:
         raise CaseError("\n".join(f"{path}: {_explain(detail)}" for detail in error.errors())) from None
     except ValueError as error:

@@ -60,6 +60,22 @@ _USUAL = {
     "molar mass": ("g/mol", "kg/mol"),
     "volume": ("mL", "L"),
 }
+_COMMON = {
+    ("s", "time"): (1 / 3600, 3600.0),
+    ("min", "time"): (1 / 60, 60.0),
+    ("h", "time"): (1.0, 1.0),
+    ("d", "time"): (24.0, 1 / 24),
+    ("wk", "time"): (168.0, 1 / 168),
+    ("ug", "mass"): (1e-3, 1e3),
+    ("mg", "mass"): (1.0, 1.0),
+    ("g", "mass"): (1e3, 1e-3),
+    ("ug/kg", "mass per bodyweight"): (1e-3, 1e3),
+    ("mg/kg", "mass per bodyweight"): (1.0, 1.0),
+    ("mg/h", "mass rate"): (1.0, 1.0),
+    ("mg/kg/h", "mass rate per bodyweight"): (1.0, 1.0),
+    ("kg", "bodyweight"): (1.0, 1.0),
+}
+"""Pint's own answers on what nearly every text says: asking it takes most of a second, half of opening a case."""
 _QUANTITY = re.compile(r"\s*(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>\S.*?)?\s*")
 _POWER = r"[A-Za-zµμ]+(?:\s*(?:\^|\*\*)\s*-?\d)?"  # both micro signs are on keyboards
 _UNIT = re.compile(rf"{_POWER}(?:\s*[*/]\s*{_POWER})*")  # pint's own parser fails in many ways on anything else
@@ -76,9 +92,13 @@ def _registry() -> UnitRegistry:
     return registry
 
 
-@cache
 def _factors(unit: str, dimension: str) -> tuple[float, float]:
     """Internal units in one `unit`, and `unit` in one internal unit."""
+    return _COMMON.get((unit, dimension)) or _ask_pint(unit, dimension)
+
+
+@cache
+def _ask_pint(unit: str, dimension: str) -> tuple[float, float]:
     import pint
 
     wanted = f"{dimension}, such as {', '.join(_USUAL[dimension])}"
