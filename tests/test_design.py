@@ -317,6 +317,7 @@ def test_a_plan_that_is_no_family_has_no_values(tmp_path: Path) -> None:
         ("low = 2\n", "low = 48\n", 'vary "visit", key low: 48 is not below high, 48'),
         ("low = 0.0000001", "low = 0", 'vary "dose", key low: 0; a number that is searched on its logarithm'),
         ("step = 5", "step = 0", "key vary.4.step"),
+        ("step = 5", "step = 5e-324", 'key step: 4.94066e-324 makes more than 1000000 values from 10 to 40'),
         ("step = 5", "stepp = 5", 'unknown key "vary.4.stepp"'),
         ('id = "wait"', 'id = "w t"', "key vary.1.id"),
     ],

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from antagony import regimen
 from antagony.errors import RegimenError
 from antagony.regimen import Dose, Regimen, from_table, parse_regimen, to_table
 
@@ -198,13 +199,30 @@ def test_a_clause_that_is_wrong_is_quoted(clause: str, message: str) -> None:
         ("naltrexone 50 mg po ss every 24 h", "ketamine 5 mg iv ss every 12 h", "different intervals"),
         ("naltrexone 50 mg po ss every 24 h", "repeat every 7 d x 4", "cannot be repeated"),
         ("naltrexone 50 mg po every 1 h x 9000", "repeat every 500 d x 2", "more than 10000 doses"),
+        ("; ".join(["naltrexone 50 mg po every 1 h x 10000"] * 10), "reset", "more than 100000 doses"),
     ],
 )
 def test_clauses_that_do_not_fit_together_are_refused(before: str, clause: str, message: str) -> None:
+    """And named, whatever follows: more clauses, or one that cannot be read."""
     parse_regimen(before, KNOWN)
-    with pytest.raises(RegimenError, match=message) as caught:
-        parse_regimen(f"{before}; {clause}", KNOWN)
-    assert str(caught.value).startswith(f'"{clause}": ')
+    for after in ("", "; naltrexone 5 mg po at 900 h; ; reset at 40 d", "; ketamin 5 mg iv", "; repeat every 9 d x 2"):
+        with pytest.raises(RegimenError, match=message) as caught:
+            parse_regimen(f"{before}; {clause}{after}", KNOWN)
+        assert str(caught.value).startswith(f'"{clause}": ')
+
+
+def test_many_clauses_are_looked_at_together_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once where they fit, and some twenty times where the first that does not fit is sought among a thousand."""
+    looked: list[int] = []
+    check = regimen._check_prescription
+    monkeypatch.setattr(regimen, "_check_prescription", lambda doses: looked.append(len(doses)) or check(doses))
+    clauses = [f"ketamine 5 mg iv over 40 min at {k} h" for k in range(1000)]
+    assert len(parse_regimen("; ".join(clauses)).doses) == 1000
+    assert looked == [1000]
+    clauses[300] = "ketamine 5 mg iv over 40 min at 299.5 h"
+    with pytest.raises(RegimenError, match=r'^"ketamine 5 mg iv over 40 min at 299.5 h": .* overlap'):
+        parse_regimen("; ".join(clauses))
+    assert len(looked) < 20
 
 
 def test_infusions_that_only_touch_are_no_overlap() -> None:

@@ -323,6 +323,9 @@ class _FeasibilityEntry(Entry):
         return Feasibility(**self.model_dump())
 
 
+_MOST_STEPS = 1_000_000
+
+
 class _VariableEntry(Entry):
     id: str = Field(pattern=r"^[A-Za-z_]\w*$")
     low: float
@@ -339,6 +342,8 @@ class _VariableEntry(Entry):
             yield "low", f"{self.low:g} is not below high, {self.high:g}"
         elif self.log and self.low <= 0:
             yield "low", f"{self.low:g}; a number that is searched on its logarithm is above 0"
+        elif self.step is not None and not (self.high - self.low) / self.step <= _MOST_STEPS:
+            yield "step", f"{self.step:g} makes more than {_MOST_STEPS} values from {self.low:g} to {self.high:g}"
         elif fault := self.record().fault(self.nominal):
             yield "nominal", fault
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import RegimenError, UnitError, near_miss
 from .units import format_number, format_time, parse_dose, parse_rate, parse_time
@@ -39,6 +40,7 @@ OTHER_EVENTS = {5: "replace", 6: "multiply", 7: "turn off or phantom", 8: "repla
 _LARGEST_DOSE = 1e5  # mg, or mg/kg x 70 kg: nobody gives 100 g; a slipped unit (Mg, kg) does
 _LATEST = 1e6  # h, a century
 _MOST_DOSES = 10_000
+_MOST_IN_ALL = 100_000  # of all clauses together
 _REFERENCE_BODYWEIGHT = 70.0  # kg, only to judge whether a dose per kg is absurd
 _SPOKEN = {"oral": "po", "intravenous": "iv", "intramuscular": "im", "sublingual": "sl", "intranasal": "nasal"}
 _NO_UNIT = 'the unit is missing after "{}", such as mg or mg/kg'
@@ -123,11 +125,12 @@ def check_timing(dose: Any) -> None:  # noqa: ANN401 - Dose here, a lowered dose
     Reads the attributes of `Dose`; each may be an array over subjects.
     """
     for name in ("amount", "time", "duration", "rate", "interval"):
-        value = np.asarray(getattr(dose, name), dtype=float)
-        if not np.all(np.isfinite(value)):
+        value = getattr(dose, name)
+        finite, least = (math.isfinite(value), value) if isinstance(value, float | int) else _look_at(value)
+        if not finite:
             raise RegimenError(f"the {name} is not finite")
-        if name != "time" and np.any(value < 0):
-            raise RegimenError(f"the {name} {value.min():g} is below 0")
+        if name != "time" and least < 0:
+            raise RegimenError(f"the {name} {least:g} is below 0")
     if abs(dose.time) > _LATEST or dose.interval > _LATEST:
         raise RegimenError(f"a time of {max(abs(dose.time), dose.interval):g} h is more than a century")
     if dose.steady_state not in (0, 1, 2):
@@ -145,6 +148,12 @@ def check_timing(dose: Any) -> None:  # noqa: ANN401 - Dose here, a lowered dose
         raise RegimenError("the amount is 0; only a constant infusion at steady state (a rate, SS) may have none")
     elif dose.interval or dose.additional:
         raise RegimenError("a constant infusion at steady state (amount 0) has no interval (II) and no ADDL")
+
+
+def _look_at(values: ArrayLike) -> tuple[bool, float]:
+    """Whether all numbers over subjects are finite, and the least."""
+    numbers = np.asarray(values, dtype=float)
+    return bool(np.isfinite(numbers).all()), float(numbers.min())
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +227,7 @@ def parse_regimen(text: str, drugs: Mapping[str, Collection[str]] | None = None)
     [3]
     """
     doses: list[Dose] = []
+    read: list[_Clause] = []
     for clause in (re.sub(r"\s*/\s*", "/", " ".join(part.split())) for part in text.split(";")):
         try:
             if clause.lower() in ("", "placebo", "no drug"):
@@ -228,10 +238,35 @@ def parse_regimen(text: str, drugs: Mapping[str, Collection[str]] | None = None)
                 doses.append(Dose("", 0.0, False, "", time=_time(found["time"] or "0 h"), reset=True))
             else:
                 doses.append(_parse_dose(clause, drugs))
-            _check_prescription(doses)
         except (RegimenError, UnitError) as error:
+            _check_clauses(read)
             raise RegimenError(f'"{clause}": {error}') from None
+        read.append(_Clause(clause, doses, len(doses)))
+    _check_clauses(read)
     return Regimen(tuple(doses))
+
+
+class _Clause(NamedTuple):
+    """A clause that was read, and the doses that there were with it: so many of a list that grows."""
+
+    text: str
+    doses: list[Dose]
+    size: int
+
+    def fault(self) -> RegimenError | None:
+        """Why these doses make no prescription."""
+        try:
+            _check_prescription(self.doses[: self.size])
+        except RegimenError as error:
+            return error
+        return None
+
+
+def _check_clauses(read: Sequence[_Clause]) -> None:
+    """Refuse doses that make no prescription, naming the clause with which that begins: further doses mend nothing."""
+    if read and read[-1].fault():
+        first = read[bisect_left(read, True, key=lambda clause: clause.fault() is not None)]
+        raise RegimenError(f'"{first.text}": {first.fault()}')
 
 
 def _parse_dose(clause: str, drugs: Mapping[str, Collection[str]] | None) -> Dose:
@@ -345,9 +380,12 @@ def _repeat(doses: list[Dose], text: str | None) -> list[Dose]:
 
 def _check_prescription(doses: list[Dose]) -> None:
     """Refuse what records may hold but a prescription should not."""
+    if sum(dose.additional + 1 for dose in doses) > _MOST_IN_ALL:
+        raise RegimenError(f"that makes more than {_MOST_IN_ALL} doses")
+    earliest = min((dose.time for dose in doses if not dose.is_reset_only), default=math.inf)
     steady = [dose for dose in doses if dose.steady_state == 1]
     for dose in steady:
-        if dose.time > min(other.time for other in doses if not other.is_reset_only):
+        if dose.time > earliest:
             raise RegimenError(
                 f'the steady state at {format_time(dose.time)} would wipe out earlier doses; write "ss added every"'
             )
