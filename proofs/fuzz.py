@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import hostile  # noqa: E402
 
-BATCH = 5000  # inputs a process reads before a new one takes its place
+BATCH = 10_000  # inputs a process reads before a new one takes its place
 
 
 def kept_folder() -> Path:
