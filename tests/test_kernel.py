@@ -287,21 +287,31 @@ def test_what_is_not_covered_is_refused_by_name(text: str, named: str) -> None:
         build_kernel(sbml(text))
 
 
-@pytest.mark.parametrize(
-    "call", ["<max/>", "<sin/><ci>x</ci><ci>x</ci>", "<rem/><ci>x</ci>", "<ci>f</ci><ci>x</ci><ci>x</ci>"]
-)
-def test_a_function_of_too_few_or_too_many_is_refused(call: str) -> None:
+def applied(call: str) -> str:
+    """A model of one state whose rate is a call, as nobody's editor would write it."""
     math = '<math xmlns="http://www.w3.org/1998/Math/MathML">'
     function = f"{math}<lambda><bvar><ci>a</ci></bvar><ci>a</ci></lambda></math>"
-    text = (
+    return (
         '<sbml xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2"><model id="m">'
         f'<listOfFunctionDefinitions><functionDefinition id="f">{function}</functionDefinition>'
         '</listOfFunctionDefinitions><listOfParameters><parameter id="x" value="1" constant="false"/>'
         "</listOfParameters><listOfRules>"
         f'<rateRule variable="x">{math}<apply>{call}</apply></math></rateRule></listOfRules></model></sbml>'
     )
+
+
+@pytest.mark.parametrize(
+    "call", ["<max/>", "<sin/><ci>x</ci><ci>x</ci>", "<rem/><ci>x</ci>", "<ci>f</ci><ci>x</ci><ci>x</ci>"]
+)
+def test_a_function_of_too_few_or_too_many_is_refused(call: str) -> None:
     with pytest.raises(UnsupportedError, match=r"too few or too many in (max|sin|rem)|takes 1 arguments"):
-        build_kernel(text)
+        build_kernel(applied(call))
+
+
+@pytest.mark.parametrize("name", ["<ci/>", "<ci> </ci>", "<ci> <ci>x</ci> x </ci>"])
+def test_an_empty_name_is_refused(name: str) -> None:
+    with pytest.raises(UnsupportedError, match="a name is empty"):
+        build_kernel(applied(f"<times/>{name}<ci>x</ci>"))
 
 
 def test_wrong_arrays_are_refused(oral: Kernel) -> None:

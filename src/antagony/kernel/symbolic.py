@@ -619,7 +619,8 @@ class _Translator:
         if leaf := _leaves().get(kind):
             return leaf(node)
         if kind == libsbml.AST_NAME:
-            name = node.getName()
+            if not (name := node.getName()):
+                raise UnsupportedError("a name is empty: a <ci> of this model holds none, or holds another element")
             return bound[name] if bound and name in bound else symbol(name)
         children = [self(node.getChild(i), bound) for i in range(node.getNumChildren())]
         if kind == libsbml.AST_FUNCTION:
