@@ -516,6 +516,8 @@ def test_no_code_is_run(problem: Callable[..., Path], tmp_path: Path) -> None:
         ("format_version: 2.0.0\n", "", SimulationError, "no format_version"),
         ("{language", "&x {language", SimulationError, None),
         ("  m: {", "  m: *x\n  n: {", SimulationError, "no YAML|aliases"),
+        ("2.0.0", f"2.0.0\nid: {'[' * 90}{']' * 90}", SimulationError, "id: .* is not of type|is not valid"),
+        ("2.0.0", f"2.0.0\nid: {'[' * 20_000}", SimulationError, "lists or tables more than 100 deep"),  # minutes
         ("measurement_files", "measurments_files", SimulationError, "measur"),
         ("}", "}\n  n: {language: sbml, location: model.xml}", UnsupportedError, "several models"),
         ("measurements.tsv", "nothing.tsv", SimulationError, "there is no such file"),

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import SimulationError, UnsupportedError
+from ..files import DEEPEST
 from .petab_math import Formula, parse_formula
 from .sbml import SbmlModel, open_sbml, read_sbml
 
@@ -170,8 +171,13 @@ def _read_config(path: Path) -> dict[str, Any]:
 
     text = _read_bytes(path)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise SimulationError(f"{path}: YAML aliases (*name) are not read; write the text out")
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise SimulationError(f"{path}: YAML aliases (*name) are not read; write the text out")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:  # whose reading takes the longer the deeper they are
+                raise SimulationError(f"{path}: no YAML: lists or tables more than {DEEPEST} deep")
         config = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise SimulationError(f"{path}: no YAML: {' '.join(str(error).split())[:300]}") from None
