@@ -129,6 +129,14 @@ def test_a_number_in_a_data_set_that_no_computer_holds_is_said(tmp_path: Path, r
         read_subjects(tmp_path / "doses.csv")
 
 
+@pytest.mark.parametrize("weight", ["9" * 400, "heavy", "nan", "-1", "70,80"])
+def test_a_weight_in_a_data_set_that_is_none_is_said(tmp_path: Path, weight: str) -> None:
+    rows = [f"1,{w},{k},50,1,1,naltrexone,po" for k, w in enumerate(weight.split(","))]
+    put(tmp_path / "doses.csv", "\n".join(["ID,WT,TIME,AMT,EVID,CMT,DRUG,ROUTE", *rows, ""]))
+    with pytest.raises(RegimenError, match=r"doses.csv: ID 1: WT must be one weight in kg"):
+        read_subjects(tmp_path / "doses.csv")
+
+
 def test_a_name_too_long_for_a_file_is_said(folder: Path) -> None:
     path = folder / "case.toml"
     put(path, path.read_text().replace('"trip"', f'"{"a" * 5000}"', 1))

@@ -104,9 +104,11 @@ def _read_subject(number: int, rows: pd.DataFrame) -> Subject:
     regimen = from_table(rows.drop(columns="WT", errors="ignore"))
     if "WT" not in rows:
         return Subject(regimen)
-    weights = {float(weight) for weight in rows["WT"]}
-    weight = weights.pop()
-    if weights or not (math.isfinite(weight) and 0 < weight <= HEAVIEST):
+    try:
+        (weight,) = {float(weight) for weight in rows["WT"]}
+    except (ValueError, OverflowError):  # several, no number, or one that no computer holds
+        weight = math.nan
+    if not 0 < weight <= HEAVIEST:
         raise RegimenError(f"ID {number}: WT must be one weight in kg, the same in all its rows")
     return Subject(regimen, weight)
 
