@@ -41,15 +41,15 @@ BOUNDS = """## What bounds it
   and step control 36 %, triangular solves 17 %. Some 10,000 operations a step reach about a third of the multiply-add
   peak.
 - **Instructions, not waiting.** The rates of four subjects are 762 instructions and take 107 ns, 2.2 a cycle; without
-  their exponentials 545 and 68 ns, without their logarithms 508 and 59 ns, without divisions 813 and 101 ns: the time
-  follows the count. Two such groups, statement by statement side by side, took 107 ns each, so no chain waits for
-  itself. Of the 762, 440 read memory, as a processor with 16 registers must: 238 for constants, most of them of the
-  powers' polynomials, 56 for what was put aside. These are pieces of the kernel on their own, measured beside other
-  work, best of many.
+  their exponentials 545 and 68 ns, without their logarithms 508 and 59 ns: the time goes with the count, and divisions
+  are not what holds it up (without them 813 and 101 ns). Two such groups, statement by statement side by side, took
+  107 ns each, so no chain waits for itself. Of the 762, 440 read memory, as a processor with 16 registers must: 238 for
+  constants, most of them of the powers' polynomials, 56 for what was put aside. These are pieces of the kernel on their
+  own, measured beside other work, best of many, by programs that were not kept.
 - **Tried without gain:** powers side by side by twos, threes, fours and sevens, so that they share constants (0.93 to
-  1.00); eight subjects, two registers each (clang, 0.80 to 0.90; with four 0.96); some twenty settings of gcc for
-  registers and order, -O3; other step control (Gustafsson, other safety factors), other first steps, solves written out
-  in line.
+  1.00); eight subjects, two registers each (clang, 0.80 to 0.90 of gcc's speed; with four, on an earlier day, 0.96);
+  some twenty settings of gcc for registers and order, -O3; other step control (Gustafsson, other safety factors), other
+  first steps, solves written out in line.
 - **Two threads** share out blocks that shrink towards the end. At 2,048 subjects, a tenth of a second of work, the last
   blocks and the start of the threads are felt (1.7 to 1.8, measured apart); at 8,192 they are not.
 - **28 doses of each drug** are 84 discontinuities in two weeks, each with a first step of its own. What the promise

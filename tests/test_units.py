@@ -135,7 +135,7 @@ def test_a_common_unit_is_what_pint_says(unit: str, dimension: str) -> None:
 
 
 def test_pint_waits_for_an_uncommon_unit() -> None:
-    """Its import and its thousand definitions take as long as most commands."""
+    """Its import and its definitions take most of a second, which no command for a common unit should wait."""
     opens = "import sys, antagony, antagony.units; antagony.open_case(); early = {'pint', 'scipy'} & {*sys.modules}; "
     code = opens + "antagony.units.parse_time('1 month'); sys.exit(bool(early) or 'pint' not in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

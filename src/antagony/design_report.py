@@ -625,7 +625,7 @@ def read_answered(case: Case, ask: Ask, *, measured: bool = False) -> Ranking | 
     for table in _kept_tables(case, [ask.effort]):
         try:
             kept = _record_of(case, table)
-        except (KeyError, TypeError, AttributeError, ValueError, ValidationError):
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, ValidationError):
             continue
         asked = (kept.n, kept.budget, kept.bound, kept.aim, kept.settings.seed)
         if asked == (ask.n, ask.budget, ask.bound, ask.aim, ask.seed) and (kept.measurements or not measured):

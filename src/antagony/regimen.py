@@ -153,7 +153,7 @@ def check_timing(dose: Any) -> None:  # noqa: ANN401 - Dose here, a lowered dose
 def _look_at(values: ArrayLike) -> tuple[bool, float]:
     """Whether all numbers over subjects are finite, and the least."""
     numbers = np.asarray(values, dtype=float)
-    return bool(np.isfinite(numbers).all()), float(numbers.min())
+    return bool(np.isfinite(numbers).all()), float(numbers.min(initial=math.inf))
 
 
 @dataclass(frozen=True, slots=True)

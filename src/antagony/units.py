@@ -1,7 +1,7 @@
 """Text with units at the border, plain numbers inside: hour, mg (doses), nmol, litre, nmol/litre, kg.
 
 Inside the package a number carries no unit; its name or its docstring does. A person may write `45 min`, `7 d`, `50 mg`
-or `0.5 mg/kg`; pint knows what these are, and is imported only when the first such text is read.
+or `0.5 mg/kg`; pint knows what these are, and is imported for the first text whose unit is no common one.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _PER_KG = re.compile(r"\s*(?:/|\bper\b)\s*kg\b")
 
 @cache
 def _registry() -> UnitRegistry:
-    """The one registry of the process; importing pint takes a third of a second, so it waits for the first text."""
+    """The one registry of the process; importing pint takes a third of a second, so it waits for such a text."""
     import pint
 
     registry = pint.UnitRegistry()
