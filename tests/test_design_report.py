@@ -569,7 +569,8 @@ def test_an_answer_without_contrasts_answers_no_question_about_them(
     ("key", "value"),
     [
         ("designs", "no-such-design"), ("seconds", 3), ("settings", {}), ("rivals", []), ("realism", {"placebo": "?"}),
-        ("counting", {"gated_surge": "many"}), ("counting", {"gated_surge": 10**400}), ("measurements", [{"plan": "two_by_two"}]), ("question", None),
+        ("counting", {"gated_surge": "many"}), ("counting", {"gated_surge": 10**400}),
+        ("measurements", [{"plan": "two_by_two"}]), ("question", None),
     ],
 )  # fmt: skip
 def test_a_kept_answer_of_other_words_is_none(
