@@ -583,6 +583,16 @@ def test_a_kept_answer_of_other_words_is_none(
     assert read_answered(case, asked_by(ranking)) is None
 
 
+@pytest.mark.parametrize("change", [{"curve": []}, {"bits": None}, {"bits": 1e300}])
+def test_a_kept_answer_that_no_figure_could_show_is_none(
+    ranking: Ranking, case: Case, folder: Path, change: dict[str, Any]
+) -> None:
+    table = ranking_table(ranking)
+    table["designs"] = [row | change for row in table["designs"]]
+    keep_ranking(case, table, "standard")
+    assert read_answered(case, asked_by(ranking)) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -628,9 +628,19 @@ def read_answered(case: Case, ask: Ask, *, measured: bool = False) -> Ranking | 
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError, ValidationError):
             continue
         asked = (kept.n, kept.budget, kept.bound, kept.aim, kept.settings.seed)
-        if asked == (ask.n, ask.budget, ask.bound, ask.aim, ask.seed) and (kept.measurements or not measured):
+        same = asked == (ask.n, ask.budget, ask.bound, ask.aim, ask.seed) and (kept.measurements or not measured)
+        if same and _can_be_drawn(kept):
             return kept
     return None
+
+
+def _can_be_drawn(ranking: Ranking) -> bool:
+    """Whether curves are there, of a size that information has: a stranger's file may hold any number."""
+    return all(
+        (ranked.curve or not ranked.plan.is_human)
+        and all(abs(evidence.bits.value) < 1e3 for evidence in (ranked.evidence, *ranked.curve))
+        for ranked in ranking.ranked
+    )
 
 
 def _kept_tables(case: Case, efforts: Sequence[str]) -> Iterator[dict[str, Any]]:
